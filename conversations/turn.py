@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from uuid6 import uuid7
 
 
@@ -81,6 +83,12 @@ class Audio:
     @property
     def seconds(self) -> float:
         return self.samples / self.sample_rate_hz
+
+
+def audio_of(samples: NDArray[np.int16], sample_rate_hz: int) -> Audio:
+    """The address of int16 mono samples, shape (n,)."""
+    pcm = np.ascontiguousarray(samples, dtype="<i2").tobytes()
+    return Audio(hashlib.sha256(pcm).hexdigest(), sample_rate_hz, len(samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +221,33 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The turn was judged over too early; the turn `by` holds all of it. The one change that a kept turn undergoes is that
-    its status becomes superseded."""
+    """The turn was judged over too early; the turn `by` holds all of it. Its status becomes superseded: the status is the
+    one thing about a kept turn that changes."""
 
     turn: str
     by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A reply that was already kept as finished was cut while it was being played. Its status becomes interrupted."""
+
+    turn: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """How much of a reply reached the person: samples that were played of those that were made, and their text."""
+    """How much of a reply reached the person: samples that were played of those that were made, and their text.
+
+    `first_sound_ms` is how long after the user's turn was over the first sample was played.
+    """
 
     turn: str
     played_samples: int
     made_samples: int
     sample_rate_hz: int
     text_heard: str
+    first_sound_ms: float | None = None
     id: str = field(default_factory=new_id)
     created_at: str = field(default_factory=now)
 
@@ -285,7 +304,18 @@ class Judgement:
 
 
 Record = (
-    Conversation | Configuration | Turn | Prompt | Path | Step | Superseded | Delivery | Transcript | Comparison | Judgement
+    Conversation
+    | Configuration
+    | Turn
+    | Prompt
+    | Path
+    | Step
+    | Superseded
+    | Interrupted
+    | Delivery
+    | Transcript
+    | Comparison
+    | Judgement
 )
 """Everything that a store keeps in rows (audio aside)."""
 

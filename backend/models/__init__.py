@@ -8,7 +8,7 @@ stores, or speech. A model that cannot answer raises `ModelFailure`, whose text 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ class DialogueModel(Protocol):
         """Sampling and what else shapes the replies, as JSON; the seed is not among them."""
         ...
 
-    def reply(self, history: Sequence[Message], options: Options) -> AsyncIterator[Piece]:
+    def reply(self, history: Sequence[Message], options: Options) -> AsyncGenerator[Piece, None]:
         """Answer the last message of `history`. Closing the iterator stops the generation. Raises `ModelFailure`."""
         ...
 

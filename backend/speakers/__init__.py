@@ -5,7 +5,7 @@ A speaker knows nothing of sessions or of who listens. One that cannot speak rai
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Speaker(Protocol):
         """Names of voices, the default first."""
         ...
 
-    def speak(self, text: str, voice: Voice) -> AsyncIterator[Sound]:
+    def speak(self, text: str, voice: Voice) -> AsyncGenerator[Sound, None]:
         """Speak `text`. Closing the iterator stops the engine in mid-sentence. Raises `SpeechFailure`."""
         ...
 

@@ -1,0 +1,1 @@
+"""What tests put in the place of things outside: real implementations of the same interfaces, scripted."""

@@ -1,0 +1,155 @@
+"""Who may use the server: the login, the key, and the token that ties a page's socket to the page.
+
+Without a key in the settings everybody who reaches the server may use it (it is bound to this machine by default); the page's
+socket wants the page's token all the same. With a key, every route but the login and `/healthz` wants the login's cookie or
+the key as a Bearer token.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from hmac import compare_digest
+from html import escape
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+COOKIE = "colloquy"
+LOGIN_DAYS = 30
+TOKEN_DAYS = 7
+OPEN_PATHS = ("/login", "/healthz")
+LARGEST_FORM_BYTES = 10_000
+
+
+class Access:
+    """Signs and checks. The secret is kept in the data folder, so that a restart logs nobody out and open pages go on."""
+
+    def __init__(self, folder: Path, api_key: str) -> None:
+        self._api_key = api_key
+        secret = _secret(folder / "secret")
+        self._tokens = URLSafeTimedSerializer(secret, salt="page")
+        # The key is part of what signs the cookie: another key ends all logins.
+        self._cookies = URLSafeTimedSerializer([secret, api_key], salt="login")
+
+    @property
+    def needs_login(self) -> bool:
+        return bool(self._api_key)
+
+    def token(self, page_id: str) -> str:
+        """What a page shows to open its socket."""
+        return self._tokens.dumps(page_id)
+
+    def page_of(self, token: str) -> str | None:
+        """The page that the token was made for, if it is one of ours and not too old."""
+        try:
+            return str(self._tokens.loads(token, max_age=TOKEN_DAYS * 86_400))
+        except BadSignature:
+            return None
+
+    def is_key(self, text: str) -> bool:
+        return compare_digest(text.encode(), self._api_key.encode())
+
+    def cookie(self) -> str:
+        return self._cookies.dumps("in")
+
+    def admits(self, headers: Headers, cookies: dict[str, str]) -> bool:
+        """Whether a request with these may go on."""
+        if not self.needs_login:
+            return True
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_key(key):
+            return True
+        try:
+            self._cookies.loads(cookies.get(COOKIE, ""), max_age=LOGIN_DAYS * 86_400)
+        except BadSignature:
+            return False
+        return True
+
+
+class Gate:
+    """ASGI: lets in whom `Access` admits; sends people to the login, and programs a 401."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or not self._access.needs_login:
+            await self._app(scope, receive, send)
+            return
+        request = Request({**scope, "type": "http", "method": scope.get("method", "GET")})
+        if scope["path"] in OPEN_PATHS or self._access.admits(request.headers, request.cookies):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 4401, "reason": "Log in first."})
+        else:
+            await _refusal(request)(scope, receive, send)
+
+
+def _refusal(request: Request) -> Response:
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("login", status_code=303)
+    return JSONResponse({"error": "Log in, or send the key as a Bearer token."}, status_code=401)
+
+
+def login_page(problem: str = "") -> HTMLResponse:
+    """The form."""
+    shown = f'<p role="alert">{escape(problem)}</p>' if problem else ""
+    return HTMLResponse(_LOGIN.replace("<!--problem-->", shown), status_code=401 if problem else 200)
+
+
+async def log_in(request: Request, access: Access) -> Response:
+    """Check the key that the form sent, and remember it in a cookie."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_FORM_BYTES:
+            return login_page("That was too long for a key.")
+    key = parse_qs(body.decode(errors="replace")).get("key", [""])[0]
+    if not access.is_key(key):
+        return login_page("That is not the key.")
+    response = RedirectResponse("./", status_code=303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, access.cookie(), LOGIN_DAYS * 86_400, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        secret = secrets.token_urlsafe(32)
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secret)
+        return secret
+
+
+_LOGIN = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Colloquy – log in</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+  body { min-height: 90vh; display: grid; place-items: center; margin: 1rem; }
+  form { display: grid; gap: .75rem; width: min(22rem, 100%); }
+  input, button { font: inherit; padding: .6rem .8rem; border-radius: .5rem; border: 1px solid #8888; }
+  button { background: #4f46e5; color: #fff; border: 0; cursor: pointer; }
+  :focus-visible { outline: 3px solid #818cf8; outline-offset: 2px; }
+</style>
+<form method="post" action="login">
+  <h1>Colloquy</h1>
+  <!--problem-->
+  <label for="key">Key</label>
+  <input id="key" name="key" type="password" autocomplete="current-password" autofocus required>
+  <button>Log in</button>
+</form>
+</html>
+"""
