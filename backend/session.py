@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from backend import events
 from backend.keeping import configuration_of, deliveries, records
-from backend.models import Clip, DialogueModel, Message, Options
+from backend.models import Clip, DialogueModel, Message, ModelFailure, Options
 from backend.record import Archive, Log
 from backend.reply import Reply
 from backend.sound import Chunker, SoundBuffer
@@ -28,6 +28,7 @@ from backend.speakers import Speaker, Voice
 from backend.turns import Confirmed, Decision, Dismissed, Ended, Onset, Rules, TurnDetector
 from backend.vad import FRAME_SAMPLES, SAMPLE_RATE_HZ, Vad
 from conversations.dialogue import Dialogue
+from conversations.store import StoreFailure
 from conversations.turn import (
     Audio,
     Conversation,
@@ -170,9 +171,10 @@ class Session:
         self.preferences = preferences
         self._detector.rules = replace(preferences.rules, hold=self._detector.rules.hold)
 
-    def hold(self, held: bool) -> None:
-        """Push-to-talk, or hands-free."""
-        self._detector.rules = replace(self._detector.rules, hold=held)
+    def open_ears(self, *, hold: bool) -> None:
+        """A microphone is open; `hold`: for push-to-talk."""
+        self._spawn(self.partners.model.warm())
+        self._detector.rules = replace(self._detector.rules, hold=hold)
 
     def _watch_for_stall(self) -> None:
         if self._stall is not None:
@@ -370,7 +372,7 @@ class Session:
             reply_to=user_turn,
             origin=Origin.REGENERATED if instead_of else ordinary,
             history=history,
-            options=Options(preferences.system_prompt, random.SystemRandom().getrandbits(31), self.conversation),
+            options=Options(preferences.system_prompt, self._seed(user_turn), self.conversation),
             voice=voice,
             over_at=over_at,
             silence_ms=silence_ms,
@@ -381,6 +383,11 @@ class Session:
         self._interrupted = False
         self._tell(events.ReplyStarted(reply.number, reply.turn, user_turn))
         self._task = self._spawn(self._conduct(reply))
+
+    def _seed(self, user_turn: str) -> int:
+        """By chance; for another reply to the same turn, one more than the last."""
+        earlier = [reply.seed for reply in self.dialogue.exchange(user_turn).replies if reply.seed is not None]
+        return earlier[-1] + 1 if earlier else random.SystemRandom().getrandbits(31)
 
     async def _conduct(self, reply: Reply) -> None:
         messages = [self._message(turn) for turn in reply.history]
@@ -398,10 +405,17 @@ class Session:
 
     def _message(self, turn: PromptTurn) -> Message:
         clip = None if turn.audio is None else self._clip(turn.audio)
-        return Message(turn.role, turn.text, clip, turn.cut_off)
+        transcript = self.dialogue.transcripts.get(turn.turn)
+        return Message(turn.role, turn.text, clip, turn.cut_off, transcript.text if transcript else "")
 
     def _clip(self, audio: Audio) -> Clip:
-        return Clip(audio, lambda: self._log.samples(audio.sha256))
+        async def load() -> NDArray[np.int16]:
+            try:
+                return await self._log.samples(audio.sha256)
+            except (KeyError, StoreFailure) as problem:
+                raise ModelFailure("A recording of this conversation can't be read, so it can't be answered.") from problem
+
+        return Clip(audio, load)
 
     async def _play_out(self, reply: Reply) -> None:
         """Wait until the page has played all of it, or plays no more."""

@@ -50,7 +50,7 @@ async def partner() -> AsyncIterator[RehearsalPartner]:
     await partner.aclose()
 
 
-def spoken(signal: NDArray[np.float64], loads: list[int] | None = None, text: str = "") -> Message:
+def spoken(signal: NDArray[np.float64], loads: list[int] | None = None, transcript: str = "") -> Message:
     samples = (signal * 32767).astype(np.int16)
 
     async def load() -> NDArray[np.int16]:
@@ -59,7 +59,7 @@ def spoken(signal: NDArray[np.float64], loads: list[int] | None = None, text: st
         return samples
 
     audio = Audio(hashlib.sha256(samples.tobytes()).hexdigest(), 16_000, len(samples))
-    return Message(Role.USER, text, Clip(audio, load))
+    return Message(Role.USER, clip=Clip(audio, load), transcript=transcript)
 
 
 async def replied(partner: RehearsalPartner, history: Sequence[Message], **options: object) -> list[Piece]:
@@ -289,7 +289,7 @@ async def test_clips_are_loaded_and_measured_once(partner: RehearsalPartner) -> 
 
 async def test_a_known_transcript_is_not_heard_again() -> None:
     partner = RehearsalPartner(hearing=Hearing(["/no/such/recogniser"]), pace_s=0)
-    pieces = await replied(partner, [spoken(buzz(120, 1), text="what is 2 plus 2")])
+    pieces = await replied(partner, [spoken(buzz(120, 1), transcript="what is 2 plus 2")])
     assert pieces[0] == Transcribed("what is 2 plus 2")
     assert "4" in said(pieces)
 

@@ -331,7 +331,7 @@ class Line:
             known = ", ".join(map(str, RATES_HZ))
             raise ValueError(f"Sound at {rate} Hz can't be heard here; it has to be one of {known} Hz.")
         self._resampler = None if rate == SAMPLE_RATE_HZ else soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="int16")
-        self.session.hold(message.push_to_talk)
+        self.session.open_ears(hold=message.push_to_talk)
 
     async def _delete(self, session: Session) -> None:
         exports = await self.pages.sessions.delete(session)

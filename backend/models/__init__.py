@@ -32,12 +32,14 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn as the model is to see it: sound or text. `cut_off` marks a reply that the person interrupted."""
+    """One turn as the model is to see it: sound or text. `cut_off` marks a reply that the person interrupted. `transcript` is
+    what the sound is known to say: for a partner that hears badly, and not to be put before one that hears well."""
 
     role: Role
     text: str = ""
     clip: Clip | None = None
     cut_off: bool = False
+    transcript: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,10 @@ class DialogueModel(Protocol):
 
     def reply(self, history: Sequence[Message], options: Options) -> AsyncGenerator[Piece, None]:
         """Answer the last message of `history`. Closing the iterator stops the generation. Raises `ModelFailure`."""
+        ...
+
+    async def warm(self) -> None:
+        """A person is about to talk: make ready what the first reply needs."""
         ...
 
     async def ready(self) -> str:

@@ -107,6 +107,9 @@ class ChatModel:
             for last in answer.end():
                 yield last
 
+    async def warm(self) -> None:
+        """Nothing to do: the server is warm."""
+
     async def ready(self) -> str:
         """An empty string when the server is there and has the model, else a sentence that says why not."""
         try:

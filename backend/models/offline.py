@@ -57,7 +57,7 @@ class RehearsalPartner:
     async def reply(self, history: Sequence[Message], options: Options) -> AsyncGenerator[Piece, None]:
         """Answer the last message, a user's: what was heard in it, then the reasoning, then the reply.
 
-        A message with a clip and a text is taken to be speech whose transcript is known, and is only measured.
+        A message with a clip and a transcript is only measured.
         """
         if not history or history[-1].role is not Role.USER:
             raise ModelFailure("There is nothing to answer yet.")
@@ -106,7 +106,7 @@ class RehearsalPartner:
 
     def _is_new(self, message: Message) -> bool:
         """Whether its words would have to be heard."""
-        return message.clip is not None and not message.text and self._hearing.recall(message.clip.audio.sha256) is None
+        return message.clip is not None and not message.transcript and self._hearing.recall(message.clip.audio.sha256) is None
 
     async def _line(self, message: Message, hear: bool) -> Line:
         clip = message.clip
@@ -121,7 +121,7 @@ class RehearsalPartner:
             if hear and voice.seconds:
                 await self._hearing.hear(sha256, samples)
         heard = self._hearing.recall(sha256)
-        return Line(message.role, message.text or (heard.words if heard and heard.understood else ""), voice)
+        return Line(message.role, message.transcript or (heard.words if heard and heard.understood else ""), voice)
 
     def _remember(self, sha256: str, voice: Voice) -> None:
         self._voices[sha256] = voice

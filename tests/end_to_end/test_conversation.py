@@ -4,114 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pytest
-from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.end_to_end.browser import FLAGS, Microphone, executable
+from tests.end_to_end.person import AUDIBLE, SILENT, Visit, app, chromium, model, playwright, visit
 from tests.end_to_end.running import App
 from tests.fakes.chat_server import ChatServer, Reply
 from tests.fakes.speech import spoken
 
+__all__ = ["app", "chromium", "model", "playwright", "visit"]  # fixtures
+
 LONG = " ".join(f"This is sentence number {number} of a rather long story." for number in range(1, 13))
-SILENT, AUDIBLE = 0.001, 0.02
-"""Peaks of what the page plays; full scale is 1."""
-
-expect.set_options(timeout=30_000)
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(scope="module")
-def chromium(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[ChatServer]:
-    with ChatServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def app(model: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    app = App(tmp_path_factory.mktemp("app") / "data", "--model-url", model.url).start()
-    yield app
-    app.stop()
-    assert "Traceback" not in app.log
-
-
-@pytest.fixture
-def visit(chromium: Browser, app: App) -> Iterator[Callable[..., Visit]]:
-    """Opens the page as somebody; at the end nothing may have complained, nor asked another host."""
-    contexts: list[BrowserContext] = []
-    wrong: list[str] = []
-
-    def open_page(**options: object) -> Visit:
-        context = chromium.new_context(**options)  # type: ignore[arg-type]  # passed through
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda sent: None if sent.url.startswith((app.url, "data:", "blob:")) else wrong.append(sent.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        return Visit(page, app)
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-class Visit:
-    """One open page, and the person before it."""
-
-    def __init__(self, page: Page, app: App) -> None:
-        self.page = page
-        self.microphone = Microphone(page)
-        page.goto(app.url)
-        self.state("ready")
-
-    def state(self, wanted: str) -> None:
-        expect(self.page.locator(f'section[data-state="{wanted}"]')).to_be_attached()
-
-    def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).last.click()
-
-    def write(self, text: str) -> None:
-        self.page.get_by_role("textbox", name="Message").fill(text)
-        self.press("Send")
-
-    def start_talking(self) -> None:
-        self.press("Start talking")
-        self.state("listening")
-
-    def say(self, sound: NDArray[np.int16]) -> None:
-        self.microphone.say(sound)
-
-    def hears(self, condition: str) -> None:
-        """Wait until the loudest of what the page plays meets the condition."""
-        self.page.wait_for_function(f"window.colloquy.peak {condition}", timeout=30_000)
-
-    @property
-    def replies(self) -> Locator:
-        return self.page.locator("#conversation .bot.message")
-
-    @property
-    def last(self) -> Locator:
-        return self.replies.last
 
 
 def test_speak_and_be_answered(visit: Callable[..., Visit], model: ChatServer) -> None:
-    model.then(Reply("I heard you well. Thank you.", reasoning="The person greets me, and sounds calm.", seconds_per_piece=0.05))
+    reasoning = "The person greets me, and sounds calm."
+    model.then(Reply("I heard you well. Thank you.", reasoning=reasoning, seconds_per_piece=0.05))
     person = visit()
     person.start_talking()
     person.say(spoken("Hello there, how are you doing today?"))
@@ -171,7 +81,14 @@ def test_a_cough_ducks_and_an_utterance_cuts(visit: Callable[..., Visit], model:
 def test_stop_speaking_by_button_and_by_escape(visit: Callable[..., Visit], model: ChatServer) -> None:
     model.then(Reply(LONG), Reply(LONG))
     person = visit()
-    for stop in (lambda: person.press("Stop speaking"), lambda: person.page.keyboard.press("Escape")):
+
+    def by_button() -> None:
+        person.press("Stop speaking")
+
+    def by_escape() -> None:
+        person.page.keyboard.press("Escape")
+
+    for stop in (by_button, by_escape):
         person.write("Go on.")
         person.hears(f"> {AUDIBLE}")
         stop()
@@ -189,7 +106,7 @@ def test_verdicts_survive_a_reload_and_come_out_in_the_export(
     person.state("ready")
     person.press("Good reply")
     person.press("Correct")
-    person.page.get_by_role("textbox", name="Comment").fill("To the point.")
+    person.page.get_by_role("textbox", name="Comment", exact=True).fill("To the point.")
     person.page.keyboard.press("Enter")
     expect(person.last).to_contain_text("Saved")
     person.press("Try again")
@@ -204,8 +121,9 @@ def test_verdicts_survive_a_reload_and_come_out_in_the_export(
     person.press("Previous reply")
     expect(person.last).to_contain_text("The first answer.")
     expect(person.page.get_by_role("button", name="Good reply")).to_have_attribute("aria-pressed", "true")
+    person.press("Reasons (1)")
     expect(person.page.get_by_role("button", name="Correct", exact=True)).to_have_attribute("aria-pressed", "true")
-    expect(person.page.get_by_role("textbox", name="Comment")).to_have_value("To the point.")
+    expect(person.page.get_by_role("textbox", name="Comment", exact=True)).to_have_value("To the point.")
 
     out = tmp_path / "export"
     app.command("export", "--out", str(out))
@@ -215,14 +133,11 @@ def test_verdicts_survive_a_reload_and_come_out_in_the_export(
     assert row["pair_kind"] == "regenerate_explicit"
 
 
-def test_a_killed_server_comes_back_under_an_open_page(
-    chromium: Browser, model: ChatServer, tmp_path: Path
-) -> None:
+def test_a_killed_server_comes_back_under_an_open_page(chromium: Browser, model: ChatServer, tmp_path: Path) -> None:
     model.then(Reply("Before the end."), Reply("After the end."))
     app = App(tmp_path / "data", "--model-url", model.url).start()
     try:
-        page = chromium.new_page()
-        person = Visit(page, app)
+        person = Visit(chromium.new_page(), app)
         person.write("Remember this.")
         expect(person.last).to_contain_text("Before the end.")
         person.state("ready")
@@ -234,7 +149,7 @@ def test_a_killed_server_comes_back_under_an_open_page(
         person.write("And now?")
         expect(person.last).to_contain_text("After the end.")
         assert len([one for one in model.chats[-1].messages if one["role"] != "system"]) == 3
-        page.close()
+        person.leave()
     finally:
         app.stop()
 

@@ -59,6 +59,9 @@ class ScriptedModel:
             self.cancelled += 1
             raise
 
+    async def warm(self) -> None:
+        pass
+
     async def ready(self) -> str:
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,7 +55,6 @@ async def serving(
     folder: Path, model: DialogueModel | None = None, *, api_key: str = "", linger_s: float = 30, gradio: bool = False
 ) -> AsyncIterator[Served]:
     """`gradio`: with its pages too, which take seconds to build."""
-    folder.mkdir(parents=True, exist_ok=True)
     store = Store.open(folder)
     archive = Archive(store)
     voice = ScriptedVoice()
@@ -66,12 +66,11 @@ async def serving(
         app = make(sessions, access, defaults, "Scripted.")
     else:
         app, _ = make_routes(sessions, access)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws_max_size=1 << 20))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0)
+    listener = socket.create_server(("127.0.0.1", 0))  # who comes before the server is up waits in its queue
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws_max_size=1 << 20))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield Served(server.servers[0].sockets[0].getsockname()[1], sessions, access)
+        yield Served(listener.getsockname()[1], sessions, access)
     finally:
         server.should_exit = True
         await task
