@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -50,17 +51,28 @@ def main(arguments: list[str]) -> None:
 def serve(arguments: list[str]) -> None:
     """Serve the page until the process is told to stop."""
     settings = _read(Settings, arguments)
+    listener = _listen(settings.host, settings.port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it would ask other hosts for news
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     store = Store.open(settings.data_dir)
     try:
-        asyncio.run(_serve(settings, store))
+        asyncio.run(_serve(settings, store, listener))
     except KeyboardInterrupt:
         return
 
 
-async def _serve(settings: Settings, store: Store) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is done: raises `CannotStart` where it can't be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotStart(f"It can't serve on {host}, port {port}: {reason}. Choose another with --port.") from None
+
+
+async def _serve(settings: Settings, store: Store, listener: socket.socket) -> None:
     import uvicorn
 
     from backend.record import Archive
@@ -83,8 +95,6 @@ async def _serve(settings: Settings, store: Store) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             make(sessions, access, defaults, about),
-            host=settings.host,
-            port=settings.port,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             log_level="warning",
@@ -93,9 +103,9 @@ async def _serve(settings: Settings, store: Store) -> None:
         )
     )
     scheme = "https" if settings.tls_cert else "http"
-    print(f"Colloquy is at {scheme}://{settings.host}:{settings.port} (stop it with Ctrl-C)", flush=True)
+    print(f"Colloquy is at {scheme}://{settings.host}:{listener.getsockname()[1]} (stop it with Ctrl-C)", flush=True)
     try:
-        await server.serve()
+        await server.serve(sockets=[listener])
     finally:
         await model.aclose()
         if speaker is not None:
@@ -117,6 +127,8 @@ def make_model(settings: Settings) -> DialogueModel:
             temperature=configured.temperature,
             top_p=configured.top_p,
             max_tokens=configured.max_tokens,
+            extra=configured.extra,
+            starts_thinking=configured.starts_thinking,
         )
     from backend.models.offline import RehearsalPartner
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -29,6 +29,10 @@ class ModelConfiguration(BaseModel):
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature.")
     top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampling: the share of probability that is drawn from.")
     max_tokens: int = Field(2048, gt=0, description="The longest reply, its reasoning included, in tokens.")
+    starts_thinking: bool = Field(
+        False, description="What the server streams as content begins within the reasoning, without an opening <think>."
+    )
+    extra: dict[str, Any] = Field(default_factory=dict, description="Goes into each request as it is (stop_token_ids, …).")
 
 
 class TurnTaking(BaseModel):
