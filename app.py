@@ -90,7 +90,7 @@ async def _serve(settings: Settings, store: Store, listener: socket.socket) -> N
     sessions = Sessions(partners, preferences, settings.reconnect_s)
     voices = list(speaker.voices) if speaker else []
     defaults = Defaults(settings.system_prompt, voice, speaker is not None, voices, settings)
-    access = Access(settings.data_dir, settings.api_key.get_secret_value())
+    access = Access(settings.data_dir, settings.api_key.get_secret_value(), settings.host, settings.public_host)
     about = OFFLINE_ABOUT if model.offline else f"You are talking to **{model.name}**."
     server = uvicorn.Server(
         uvicorn.Config(

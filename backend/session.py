@@ -118,10 +118,11 @@ class Session:
 
     @property
     def state(self) -> State:
-        if self._detector.hearing and not (self.reply and self.reply.audible):
-            return "hearing"
+        # While a reply is under way a sound is no turn until it has proved itself, and then the reply is over.
         if self.reply is not None:
             return "speaking" if self.reply.audible or self.reply.complete else "thinking"
+        if self._detector.hearing:
+            return "hearing"
         return "interrupted" if self._interrupted else "ready"
 
     def user_turn_of(self, reply: str) -> str:

@@ -81,6 +81,7 @@ class Settings(BaseSettings, TurnTaking):
     port: int = Field(7860, ge=0, le=65535, description="The port to serve on.")
     data_dir: Path = Field(Path("data"), description="The folder that keeps conversations and their sound.")
     api_key: SecretStr = Field(SecretStr(""), description="With a key, everything is behind a login.")
+    public_host: str = Field("", description="The name under which a proxy serves the page; needed where there is no key.")
     tls_cert: Path | None = Field(None, description="A certificate (PEM), to serve HTTPS.")
     tls_key: Path | None = Field(None, description="The certificate's key (PEM).")
 

@@ -13,7 +13,7 @@ from backend.models import Done, Said, Thought
 from backend.record import Archive
 from backend.session import Partners, Preferences, Session
 from conversations.dialogue import Dialogue
-from conversations.store import Store
+from conversations.store import Store, StoreFailure
 from conversations.turn import Form, Judgement, Role, Status, new_id
 from tests.fakes.partners import (
     SAMPLES_A_CHARACTER,
@@ -359,3 +359,52 @@ async def test_the_form_of_each_turn_is_kept_with_the_prompt(talks: Callable[...
     await talk.session.idle()
     prompt = talk.session.dialogue.prompts[talk.session.dialogue.path[-1]]
     assert [turn.form for turn in prompt.history] == [Form.TEXT, Form.TEXT, Form.AUDIO]
+
+
+async def test_a_store_that_fails_does_not_end_the_conversation(
+    talks: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = talks(answer("One."), answer("Two."))
+
+    def full(*_: object) -> None:
+        raise StoreFailure("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(talk.store, "keep", full)
+        await talk.say("First")
+        notice = await talk.listener.until(events.Notice)
+        assert notice.warning
+        assert "not being kept" in notice.text
+    await talk.say("Second")
+    assert [text for _, _, text in talk.path] == ["First", "One.", "Second", "Two."]
+    kept = talk.store.load(talk.session.conversation)
+    assert kept is not None
+    assert [kept.turns[turn].text for turn in kept.path] == ["First", "One.", "Second", "Two."], "and nothing was lost"
+
+
+async def test_a_conversation_goes_on_after_a_restart(talks: Callable[..., Talk]) -> None:
+    talk = talks(answer("One."), answer("Two."))
+    await talk.say("First")
+    kept = talk.store.load(talk.session.conversation)
+    assert kept is not None
+    again = Session(Dialogue.of(kept), talk.session.partners, talk.session.preferences)
+    listener = Listener(again)
+    await again.say("Second")
+    await again.idle()
+    listener.close()
+    assert [message.text for message in talk.model.heard[-1]] == ["First", "One.", "Second"]
+    kept = talk.store.load(talk.session.conversation)
+    assert kept is not None
+    assert [kept.turns[turn].text for turn in kept.path] == ["First", "One.", "Second", "Two."]
+
+
+async def test_a_consumer_that_falls_behind_is_told_so_and_slows_nobody() -> None:
+    feed = events.Feed()
+    slow = feed.subscribe()
+    for number in range(events.MOST_WAITING + 2):
+        feed.tell(events.Ducked(number))
+    assert await slow.batch() == [
+        events.Behind(),
+        events.Ducked(events.MOST_WAITING),
+        events.Ducked(events.MOST_WAITING + 1),
+    ]

@@ -287,6 +287,14 @@ async def test_kept_sound_is_served_and_nothing_else(served: Served) -> None:
         assert (await client.get("/audio/..%2fsecret.flac")).status_code in (404, 422)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:7860", 200), ("evil.example", 403), ("", 403)]
+)
+async def test_a_name_that_only_leads_here_is_refused(served: Served, host: str, status: int) -> None:
+    async with httpx.AsyncClient(base_url=served.url, headers={"host": host}) as client:
+        assert (await client.get("/colloquy/voice.js")).status_code == status
+
+
 async def test_behind_a_key_everything_wants_the_login(tmp_path: Path) -> None:
     async with serving(tmp_path / "data", api_key="sesame", gradio=True) as served:
         async with httpx.AsyncClient(base_url=served.url) as client:

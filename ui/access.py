@@ -1,8 +1,9 @@
 """Who may use the server: the login, the key, and the token that ties a page's socket to the page.
 
 Without a key in the settings everybody who reaches the server may use it (it is bound to this machine by default); the page's
-socket wants the page's token all the same. With a key, every route but the login and `/healthz` wants the login's cookie or
-the key as a Bearer token.
+socket wants the page's token all the same, and requests that name another host than this one are refused: else any web page
+could reach the server through a name of its own that leads to this machine's address. With a key, every route but the login and
+`/healthz` wants the login's cookie or the key as a Bearer token.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 import secrets
 from hmac import compare_digest
 from html import escape
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.datastructures import Headers
@@ -30,8 +32,10 @@ LARGEST_FORM_BYTES = 10_000
 class Access:
     """Signs and checks. The secret is kept in the data folder, so that a restart logs nobody out and open pages go on."""
 
-    def __init__(self, folder: Path, api_key: str) -> None:
+    def __init__(self, folder: Path, api_key: str, *hosts: str) -> None:
+        """`hosts`: the names, beside `localhost` and plain addresses, by which the server may be called without a key."""
         self._api_key = api_key
+        self._hosts = {"localhost", *filter(None, hosts)}
         secret = _secret(folder / "secret")
         self._tokens = URLSafeTimedSerializer(secret, salt="page")
         # The key is part of what signs the cookie: another key ends all logins.
@@ -58,6 +62,11 @@ class Access:
     def cookie(self) -> str:
         return self._cookies.dumps("in")
 
+    def knows_host(self, header: str) -> bool:
+        """Whether a request for this host may be one of ours. What needs a key is safe by the key."""
+        name = urlsplit(f"//{header}").hostname or ""
+        return self.needs_login or name in self._hosts or _is_address(name)
+
     def admits(self, headers: Headers, cookies: dict[str, str]) -> bool:
         """Whether a request with these may go on."""
         if not self.needs_login:
@@ -80,20 +89,28 @@ class Gate:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or not self._access.needs_login:
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request = Request({**scope, "type": "http", "method": scope.get("method", "GET")})
-        if scope["path"] in OPEN_PATHS or self._access.admits(request.headers, request.cookies):
+        refusal = self._refusal(request)
+        if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 4401, "reason": "Log in first."})
+            await send({"type": "websocket.close", "code": 4403})
         else:
-            await _refusal(request)(scope, receive, send)
+            await refusal(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        if not self._access.knows_host(request.headers.get("host", "")):
+            return JSONResponse({"error": "This server does not go by that name; see --public-host."}, status_code=403)
+        if request.url.path in OPEN_PATHS or self._access.admits(request.headers, request.cookies):
+            return None
+        return _login_first(request)
 
 
-def _refusal(request: Request) -> Response:
+def _login_first(request: Request) -> Response:
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("login", status_code=303)
     return JSONResponse({"error": "Log in, or send the key as a Bearer token."}, status_code=401)
@@ -119,6 +136,14 @@ async def log_in(request: Request, access: Access) -> Response:
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, access.cookie(), LOGIN_DAYS * 86_400, httponly=True, samesite="strict", secure=secure)
     return response
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _secret(path: Path) -> str:

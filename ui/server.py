@@ -11,7 +11,7 @@ import gradio as gr
 from fastapi import FastAPI, Path, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
 from backend.sessions import Sessions
 from conversations.store import StoreFailure
@@ -85,6 +85,7 @@ def _add_routes(app: FastAPI, sessions: Sessions, access: Access, pages: Pages) 
         return JSONResponse({"ready": not problem, "problem": problem}, status_code=503 if problem else 200)
 
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     Gauge("colloquy_sessions", "Conversations in progress.", registry=registry).set_function(lambda: len(sessions))
 
     @app.get("/metrics")

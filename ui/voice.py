@@ -32,6 +32,7 @@ from backend.session import Session
 from backend.sessions import Sessions
 from backend.vad import SAMPLE_RATE_HZ
 from conversations.store import StoreFailure
+from conversations.turn import Judgement
 from ui import feedback, messages
 from ui.access import Access
 from ui.messages import Hello
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 RATES_HZ = (16_000, 24_000, 44_100, 48_000)
 LARGEST_FRAME_BYTES = 2 * 48_000
-"""A second of sound at the highest rate; the page sends 20 ms at a time."""
+"""A second of sound at the highest rate; the page sends 16 ms at a time."""
 
 HELLO_TIMEOUT_S = 10.0
 
@@ -317,13 +318,17 @@ class Line:
             case messages.Show():
                 session.choose(message.turn)
             case messages.Judge():
-                await session.judge(feedback.thumb(session, message, self.page.annotator))
+                await self._judge(session, feedback.thumb(session, message, self.page.annotator))
             case messages.Prefer():
-                await session.judge(feedback.verdict(session, message, self.page.annotator))
+                await self._judge(session, feedback.verdict(session, message, self.page.annotator))
             case messages.New():
                 await self._open(None)
             case messages.Delete():
                 await self._delete(session)
+
+    async def _judge(self, session: Session, judgement: Judgement) -> None:
+        if not await session.judge(judgement):
+            await self._send(type="error", text="Your verdict could not be kept yet; it will be tried again.")
 
     def _open_microphone(self, message: messages.Microphone) -> None:
         rate = message.sample_rate_hz

@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import Browser, expect
 
 from tests.end_to_end.person import AUDIBLE, SILENT, Visit, app, chromium, model, playwright, visit
 from tests.end_to_end.running import App
 from tests.fakes.chat_server import ChatServer, Reply
+from tests.fakes.partners import quiet
 from tests.fakes.speech import spoken
 
 __all__ = ["app", "chromium", "model", "playwright", "visit"]  # fixtures
@@ -76,6 +78,33 @@ def test_a_cough_ducks_and_an_utterance_cuts(visit: Callable[..., Visit], model:
     told = [one for one in model.chats[-1].messages if one["role"] == "assistant"]
     assert "number 1 " in told[0]["content"]
     assert "number 12" not in told[0]["content"]
+
+
+def test_a_pause_in_mid_turn_makes_one_turn(visit: Callable[..., Visit], model: ChatServer) -> None:
+    model.answer = lambda messages: f"You spoke {len(messages) - 1} times."
+    person = visit()
+    person.start_talking()
+    # About 1.1 s of silence: the turn is judged over after 0.7 s, and taken back when the voice goes on.
+    person.say(np.concatenate((spoken("First I wanted to say this,"), quiet(750), spoken("and then I wanted to say that."))))
+    expect(person.last).to_contain_text("You spoke 1 times.")
+    person.state("listening")
+    expect(person.page.locator("#conversation .user audio")).to_have_count(1)
+    assert [one["role"] for one in model.chats[-1].messages] == ["system", "user"]
+
+
+def test_push_to_talk_lasts_as_long_as_the_button_is_held(visit: Callable[..., Visit], model: ChatServer) -> None:
+    model.then(Reply("I waited for you."))
+    person = visit()
+    person.page.get_by_label("Push to talk").check()
+    person.press("Start talking")
+    person.page.wait_for_function("window.colloquy.microphoneRateHz !== null")
+    person.page.mouse.click(5, 5)  # the space bar is for talking once no control has the focus
+    person.page.keyboard.down(" ")
+    person.say(np.concatenate((spoken("This has a long pause."), quiet(2500), spoken("And then it goes on."))))
+    assert person.page.locator("#conversation .user").count() == 0
+    person.page.keyboard.up(" ")
+    expect(person.last).to_contain_text("I waited for you.")
+    expect(person.page.locator("#conversation .user audio")).to_have_count(1)
 
 
 def test_stop_speaking_by_button_and_by_escape(visit: Callable[..., Visit], model: ChatServer) -> None:

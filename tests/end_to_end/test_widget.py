@@ -93,12 +93,12 @@ async def peak(page: Page, condition: str) -> None:
     await page.wait_for_function(f"window.colloquy.peak {condition}", timeout=10_000)
 
 
-async def test_the_microphone_arrives_in_frames_of_20_ms(page: Page, server: StubServer) -> None:
+async def test_the_microphone_arrives_in_frames_of_16_ms(page: Page, server: StubServer) -> None:
     announced = await start_talking(page, server)
     assert (announced["sample_rate_hz"], announced["push_to_talk"]) == (16000, False)
     await state(page, "listening")
     frames = [await server.frame() for _ in range(50)]
-    assert {len(frame) for frame in frames} == {640}
+    assert {len(frame) for frame in frames} == {512}
     spectrum = np.abs(np.fft.rfft(np.frombuffer(b"".join(frames[25:]), "<i2")))
     assert abs(int(spectrum.argmax()) * 16000 / 8000 - TONE_HZ) < 10
 
