@@ -11,22 +11,22 @@ import logging
 import random
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend import events
+from backend.ears import Ears
 from backend.keeping import configuration_of, deliveries, records
 from backend.models import Clip, DialogueModel, Message, ModelFailure, Options
 from backend.record import Archive, Log
 from backend.reply import Reply
-from backend.sound import Chunker, SoundBuffer
 from backend.speakers import SAMPLE_RATE_HZ as SPEECH_RATE_HZ
 from backend.speakers import Speaker, Voice
-from backend.turns import Confirmed, Decision, Dismissed, Ended, Onset, Rules, TurnDetector
-from backend.vad import FRAME_SAMPLES, SAMPLE_RATE_HZ, Vad
+from backend.turns import Confirmed, Decision, Dismissed, Ended, Onset, Rules
+from backend.vad import SAMPLE_RATE_HZ, Vad
 from conversations.dialogue import Dialogue
 from conversations.store import StoreFailure
 from conversations.turn import (
@@ -89,10 +89,7 @@ class Session:
         self.feed = events.Feed()
         self.reply: Reply | None = None
         self._log = Log(partners.archive, self._tell_of_log)
-        self._detector = TurnDetector(preferences.rules)
-        self._ears = partners.vad.listen()
-        self._chunks = Chunker(FRAME_SAMPLES)
-        self._sound = SoundBuffer()
+        self._ears = Ears(partners.vad, preferences.rules, preferences.stall_ms, self._follow, lambda: self.reply is not None)
         self._begun = bool(dialogue.turns)
         self._continues = False  # what is being said goes on from the user's last turn
         self._interrupted = False
@@ -108,7 +105,6 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._in_order = asyncio.Lock()
-        self._stall: asyncio.TimerHandle | None = None
 
     # What is told
 
@@ -121,7 +117,7 @@ class Session:
         # While a reply is under way a sound is no turn until it has proved itself, and then the reply is over.
         if self.reply is not None:
             return "speaking" if self.reply.audible or self.reply.complete else "thinking"
-        if self._detector.hearing:
+        if self._ears.hearing:
             return "hearing"
         return "interrupted" if self._interrupted else "ready"
 
@@ -142,7 +138,7 @@ class Session:
         return self.feed.subscribe()
 
     def _tell(self, event: events.Event) -> None:
-        if isinstance(event, events.Spoke) and self._detector.hearing and not self._ducked:
+        if isinstance(event, events.Spoke) and self._ears.hearing and not self._ducked:
             self._duck(event.reply)
         self.feed.tell(event)
 
@@ -153,34 +149,21 @@ class Session:
 
     async def hear(self, samples: NDArray[np.int16]) -> None:
         """Take int16 mono samples at 16 kHz, any number of them. Call it for one piece after the other."""
-        self._watch_for_stall()
-        self._sound.add(samples)
-        for frame in self._chunks.feed(samples):
-            probability = await self._ears.probability(frame)
-            self._follow(self._detector.hear(probability, answering=self.reply is not None))
-        self._sound.forget(self._detector.oldest_needed)
+        await self._ears.hear(samples)
 
     def pause(self) -> None:
-        """No more sound for now: the microphone was muted, released, closed, or stalled."""
-        if self._stall is not None:
-            self._stall.cancel()
-        self._follow(self._detector.pause())
-        self._ears.reset()
+        """No more sound for now: the microphone was muted, released or closed."""
+        self._ears.pause()
 
     def prefer(self, preferences: Preferences) -> None:
         """From now on, these; whether a button is held stays as it is."""
         self.preferences = preferences
-        self._detector.rules = replace(preferences.rules, hold=self._detector.rules.hold)
+        self._ears.follow(preferences.rules, preferences.stall_ms)
 
     def open_ears(self, *, hold: bool) -> None:
         """A microphone is open; `hold`: for push-to-talk."""
         self._spawn(self.partners.model.warm())
-        self._detector.rules = replace(self._detector.rules, hold=hold)
-
-    def _watch_for_stall(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-        self._stall = asyncio.get_running_loop().call_later(self.preferences.stall_ms / 1000, self.pause)
+        self._ears.hold(hold)
 
     def _follow(self, decisions: Sequence[Decision]) -> None:
         for decision in decisions:
@@ -216,7 +199,7 @@ class Session:
         self._tell(events.SpeechStarted(confirmed.start, confirmed=True))
 
     def _finish_hearing(self, ended: Ended) -> None:
-        samples = self._sound.take(ended.start, ended.end)
+        samples = self._ears.take(ended)
         silence_ms = (ended.at - ended.speech_end) * 1000 // SAMPLE_RATE_HZ
         self._tell(events.SpeechStopped(silence_ms))
         self._do(self._take_spoken(samples, silence_ms, self._continues, time.monotonic()))
@@ -227,7 +210,7 @@ class Session:
         """A typed turn. Raises `ValueError` for one without text."""
         if not text.strip():
             raise ValueError("There is nothing to send.")
-        self._detector.close_turn()
+        self._ears.close_turn()
         self._stop_reply()
         return self._do(self._take_typed(text.strip(), time.monotonic()))
 
@@ -235,13 +218,13 @@ class Session:
         """Stop the reply under way."""
         if self._stop_reply():
             self._interrupted = True
-        self._detector.close_turn()
+        self._ears.close_turn()
 
     def try_again(self, turn: str) -> asyncio.Task[None]:
         """Make another reply to the history of this one. Raises `ValueError` where that can't be."""
         if turn not in self.dialogue.prompts:
             raise ValueError("This reply can't be made again: it is not one of this conversation.")
-        self._detector.close_turn()
+        self._ears.close_turn()
         self._stop_reply()
         return self._do(self._take_again(turn, time.monotonic()))
 
