@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -22,7 +21,7 @@ from pydantic_settings import CliApp, SettingsError
 from backend.models import DialogueModel
 from backend.settings import ExportSettings, Settings
 from backend.speakers import Speaker, Voice
-from conversations.export import write
+from conversations.export import Summary, write
 from conversations.store import Store, StoreFailure
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -151,9 +150,19 @@ def export(arguments: list[str]) -> None:
         raise CannotStart(f"There is no database in {settings.data_dir}; name the folder with --data-dir.")
     store = Store.open(settings.data_dir)
     try:
-        print(write(store, Path(settings.out), include_offline=settings.include_offline))
+        print(_in_words(write(store, settings.out, include_offline=settings.include_offline)))
     finally:
         store.close()
+
+
+def _in_words(summary: Summary) -> str:
+    lines = [
+        f"{summary.folder}: {summary.pairs} pairs and {summary.unpaired} single verdicts "
+        f"from {summary.conversations} conversations, with {summary.sounds} sounds.",
+        *(f"  left out, {count} × {reason.replace('_', ' ')}" for reason, count in summary.refusals.items()),
+        *summary.warnings,
+    ]
+    return "\n".join(lines)
 
 
 def _read(kind: type[AnySettings], arguments: list[str]) -> AnySettings:

@@ -1,8 +1,8 @@
 // The few lines that the widget and the panels share for building what they show. Knows nothing of voices or verdicts.
 
 // Gradio styles whatever lies inside its blocks, and patches or replaces it whenever a component changes. What we build
-// therefore lives in shadow trees: out of reach of both, with this one style sheet. (The sheet is also linked in the
-// page's head, for the few classes that the server puts into messages.)
+// therefore lives in shadow trees: out of reach of both, with this one style sheet. (What the server puts into messages does
+// not; its looks are in page.css.)
 const sheet = new CSSStyleSheet();
 fetch(new URL("colloquy.css", import.meta.url))
   .then((answer) => answer.text())

@@ -10,7 +10,7 @@ const SAYINGS = {
   hearing: ["Hearing you", "Take your time: a pause ends your turn."],
   thinking: ["Thinking", ""],
   speaking: ["Speaking", "Talk, or press Escape, to interrupt."],
-  interrupted: ["Interrupted", ""],
+  interrupted: ["Interrupted", "Go on whenever you like."],
   reconnecting: ["Reconnecting", "The connection was lost; trying again."],
   disconnected: ["Disconnected", ""],
   "no-microphone": ["No microphone", ""],
@@ -20,7 +20,7 @@ const button = (name, picture, properties = {}) =>
   h("button", { type: "button", "aria-label": name, title: name, ...properties }, icon(picture));
 
 const pill = (name, picture, properties = {}) =>
-  h("button", { type: "button", class: "pill", ...properties }, icon(picture), name);
+  h("button", { type: "button", class: "pill", title: name, ...properties }, icon(picture), h("span", { class: "word" }, name));
 
 const choice = (name, value) =>
   h("label", { class: "choice" }, h("input", { type: "radio", name: "mode", value }), h("span", {}, name));
@@ -42,7 +42,7 @@ export function build() {
     handsFree: choice("Hands-free", "hands-free"),
     pushToTalk: choice("Push to talk", "push-to-talk"),
     device: h("select", { "aria-label": "Microphone", title: "Microphone" }, h("option", { value: "" }, "Default microphone")),
-    partner: h("span", { class: "partner" }),
+    aloud: h("div", { class: "unseen", role: "status" }),
     fresh: h("button", { type: "button", class: "plain" }, "New conversation"),
     remove: h("button", { type: "button", class: "plain" }, "Delete conversation"),
     keep: h("button", { type: "button", class: "pill" }, "Keep it"),
@@ -81,7 +81,7 @@ export function build() {
       parts.device,
       h("div", { class: "row end" }, parts.fresh, parts.remove),
     ),
-    parts.partner,
+    parts.aloud,
     parts.dialog,
   );
   return parts;
@@ -131,8 +131,9 @@ export function showDevices(parts, devices, chosen) {
   parts.device.value = listed(chosen) ? chosen : options[0].value;
 }
 
-export function showPartner(parts, { partner, offline }) {
-  parts.partner.replaceChildren(`Talking with ${partner}`, offline ? h("span", { class: "badge" }, "no model server") : "");
+/** For a screen reader alone. */
+export function sayAloud(parts, text) {
+  parts.aloud.textContent = text;
 }
 
 /** A sentence until the next one; `action` is {name, act} of a button beside it. An empty sentence clears. */

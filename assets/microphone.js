@@ -1,4 +1,4 @@
-// The microphone: permission, devices, and frames of 20 ms. Knows nothing of the socket or of who may be heard when.
+// The microphone: permission, devices, and frames of 16 ms. Knows nothing of the socket or of who may be heard when.
 
 const PREFERRED_HZ = 16000;
 const ACCEPTED_HZ = [16000, 24000, 44100, 48000]; // what the server resamples

@@ -215,29 +215,29 @@ export class Panels {
       const properties = { type: "button", class: style, "data-key": name, title: name, "aria-pressed": pressed, onclick: press };
       return style === "chip" ? h("button", properties, name) : h("button", { ...properties, "aria-label": name });
     };
+    const words = (text) => h("span", {}, text);
     const levels = [
       ["much better", "better", "slightly better"].map((words, i) => [`${left} ${words}`, i - 3]),
       [["about equal", 0]],
       ["slightly better", "better", "much better"].map((words, i) => [`${right} ${words}`, i + 1]),
     ].flat();
-    const chosen = levels.find(([, score]) => score === comparison.score && !said)?.[0];
+    const chosen = levels.find(([, score]) => score === comparison.score && !said)?.[0] ?? said.replace("_", " ");
+    const verdict = chosen ? h("strong", {}, `You said: ${chosen}.`) : "A larger circle means: more clearly so.";
     const send = (comment) => this.prefer(panel, { comment });
     return h(
       "div",
       { class: "question", role: "group", "aria-label": "Which reply is better?" },
-      h("p", {}, "Which reply is better?", h("strong", {}, chosen ?? said.replace("_", " "))),
+      h("p", {}, "Which reply is better?", h("span", { class: "verdict", role: "status" }, verdict)),
       h(
         "div",
         { class: "row" },
         h(
           "div",
           { class: "scale" },
-          h("span", { "aria-hidden": "true" }, left),
           ...levels.map(([name, score]) => choice(name, score, "", `level level${Math.abs(score)}`)),
-          h("span", { "aria-hidden": "true" }, right),
+          h("div", { class: "ends", "aria-hidden": "true" }, ...[`${left} is better`, "equal", `${right} is better`].map(words)),
         ),
-        choice("both good", 0, "both_good", "chip"),
-        choice("both bad", 0, "both_bad", "chip"),
+        h("div", { class: "both" }, choice("both good", 0, "both_good", "chip"), choice("both bad", 0, "both_bad", "chip")),
       ),
       comparison.score !== null &&
         this.commentField("Comment on the comparison", view, "question", comparison.comment, send),

@@ -9,7 +9,7 @@
 
 const HEADER_BYTES = 4;
 const REPORT_S = 0.1;
-const RAMP_S = 0.02;
+const RAMP_S = 0.01; // from silence to full: steep enough to be at once, not so steep that it clicks
 const FADE_SAMPLES = 128; // 5 ms: a cut without a click
 
 class Playback extends AudioWorkletProcessor {

@@ -4,6 +4,7 @@
 
 import { shadowOf } from "./dom.js";
 import * as face from "./face.js";
+import { Follower } from "./follow.js";
 import { FINAL, Line } from "./line.js";
 import { Loudspeaker } from "./loudspeaker.js";
 import { annotator, keepConversation, lastConversation, recall, remember } from "./memory.js";
@@ -53,6 +54,7 @@ class Voice {
     this.loudspeaker = new Loudspeaker({ onPlayed: (report) => this.report(report) });
     this.line = this.lineTo(new URL("../voice", import.meta.url));
     this.panels = new Panels({ send: (message) => this.line.send(message) });
+    this.follower = new Follower({ onWhole: (text) => face.sayAloud(this.parts, text) });
     this.debug = this.observe();
     shadowOf(element.querySelector(".colloquy-voice") ?? element).replaceChildren(this.parts.root);
     this.listen();
@@ -110,7 +112,7 @@ class Voice {
       welcome: () => this.welcome(body),
       state: () => this.follow(body.state, body.since_ms),
       reply: () => this.expect(),
-      spoken: () => this.loudspeaker.finish(body.reply),
+      spoken: () => this.finish(body.reply, body.samples),
       stop: () => this.fallSilent(body.reply),
       duck: () => this.duck(),
       restore: () => this.loudspeaker.restore(),
@@ -121,12 +123,11 @@ class Voice {
     orders[type]?.(); // what a newer server may say beside this is not for us
   }
 
-  welcome({ conversation, session, notice, reasons, panels, ...partner }) {
+  welcome({ conversation, session, notice, reasons, panels }) {
     if (session !== this.session) this.loudspeaker.recount();
     Object.assign(this, { conversation, session });
     keepConversation(conversation);
     this.panels.welcome(reasons, panels);
-    face.showPartner(this.parts, partner);
     face.showNotice(this.parts, notice);
     if (this.microphone.isOpen) this.announce();
     this.onWelcome(conversation);
@@ -148,10 +149,16 @@ class Voice {
   }
 
   expect() {
+    this.follower.quieten();
     this.debug.firstSoundAt = this.debug.firstSoundClock = null;
     this.loudspeaker.restore();
     if (!Loudspeaker.possible) this.warn("The reply is shown as text: browsers let a page speak only if it comes by HTTPS.");
     else if (!this.loudspeaker.isAwake) this.tellAsleep();
+  }
+
+  finish(reply, samples) {
+    this.loudspeaker.finish(reply);
+    if (!samples) this.follower.readNewest();
   }
 
   tellAsleep() {
@@ -347,8 +354,12 @@ class Voice {
     event.preventDefault();
     const text = this.parts.text.value.trim();
     if (!text) return;
-    if (this.line.send({ type: "say", text })) this.parts.text.value = "";
-    else this.warn("Not connected: your message is kept here until the line is up again.");
+    if (!this.line.send({ type: "say", text })) {
+      this.warn("Not connected: your message is kept here until the line is up again.");
+      return;
+    }
+    this.parts.text.value = "";
+    this.follower.toEnd();
   }
 
   leave(type) {
@@ -390,6 +401,7 @@ class Voice {
   close() {
     this.listening.abort();
     clearInterval(this.clock);
+    this.follower.close();
     this.line.close();
     this.microphone.close();
     this.loudspeaker.close();

@@ -52,11 +52,29 @@ import(new URL("colloquy/voice.js", document.baseURI)).then(({ mount }) => {
 });
 """
 
-HEAD = '<link rel="stylesheet" href="colloquy/colloquy.css">'
+# Whatever a model writes, and whatever becomes of it in the page: nothing is loaded from another host for it.
+_OWN_MEDIA = "; ".join(f"{kind}-src 'self' data: blob:" for kind in ("img", "media", "font")) + "; object-src 'none'"
+
+HEAD = f"""
+<meta http-equiv="Content-Security-Policy" content="{_OWN_MEDIA}">
+<link rel="stylesheet" href="colloquy/page.css">
+"""
 
 
 def theme() -> gr.themes.Base:
-    return gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    """Gradio's soft one, with an accent that is dark enough for white words on it (6.3:1)."""
+    soft = gr.themes.Soft(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return soft.set(
+        color_accent="*primary_600",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+        body_background_fill="*neutral_100",
+    )
 
 
 @dataclass(slots=True)
@@ -77,7 +95,7 @@ class SidePanel:
         """What the components' values say."""
         system_prompt, speak, voice, speed, *numbers = values
         turn_taking = TurnTaking(**dict(zip(self.turn_taking, numbers, strict=True)))
-        return Preferences(system_prompt or "", Voice(voice, speed), speak, turn_taking.rules(), turn_taking.stall_ms)
+        return Preferences(system_prompt or "", Voice(voice or "", speed), speak, turn_taking.rules(), turn_taking.stall_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +122,7 @@ def side_panel(defaults: Defaults) -> SidePanel:
         gr.Checkbox(defaults.speak, label="Speak replies", info="Off: replies are shown as text only."),
         gr.Dropdown(
             defaults.voices,
-            value=defaults.voice.name,
+            value=defaults.voice.name or None,
             label="Voice",
             info="Who speaks the replies, as the speech engine names them.",
             visible=bool(defaults.voices),
@@ -134,7 +152,7 @@ def conversation() -> tuple[gr.Chatbot, gr.Chatbot]:
             container=False,
             height=None,
             autoscroll=False,
-            buttons=["copy"],
+            buttons=[],
             feedback_options=None,
             latex_delimiters=[],
             allow_tags=False,
@@ -147,7 +165,13 @@ def conversation() -> tuple[gr.Chatbot, gr.Chatbot]:
         return chatbot("past"), chatbot("live", placeholder=_PLACEHOLDER)
 
 
-_PLACEHOLDER = "### Say hello\nPress **Start talking**, or write a message below."
+_PLACEHOLDER = """
+## Say hello
+
+Press **Start talking** and speak: a short pause ends your turn. Or type below.
+
+You can interrupt at any time, and tell what you think of each reply.
+"""
 
 
 def widget() -> gr.HTML:
@@ -169,7 +193,8 @@ def build(session_of: Callable[[str | None], Session | None], access: Access, de
         gr.Markdown(f"# Colloquy\n{about}", elem_id="heading")
         past, live = conversation()
         voice = widget()
-        remembered = gr.BrowserState({}, storage_key="colloquy-preferences")
+        # Gradio encrypts it, by default so that a server started anew can't read it; there is nothing secret in it.
+        remembered = gr.BrowserState({}, storage_key="colloquy-preferences", secret="colloquy")
 
         def start(request: gr.Request, kept: dict[str, Any] | None) -> dict[Any, Any]:
             values = zip(panel.components, _remembered(panel, kept), strict=True)

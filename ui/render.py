@@ -23,7 +23,18 @@ from conversations.turn import Audio, Delivery, Status, Turn
 Message = dict[str, Any]
 """A message as `gr.Chatbot` takes it: role, content, metadata."""
 
-_CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+_LIVE = re.compile(
+    r"""
+    ^[ ]{0,3} (?P<fence> `{3,} | ~{3,} ) (?P<language> [^`\n]* ) (?: \n .*? ^[ ]{0,3}(?P=fence) | \n .* \Z | \Z )
+    | (?<! [\\`] ) ` (?P<code> [^`\n|]+ ) ` (?! ` )
+    | < | !\[
+    """,
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
+"""Code, which is shown as it is, and what would become HTML or an image outside of code."""
+
+_DIAGRAM = re.compile(r"mermaid\b", re.IGNORECASE)
+"""The one language whose code is not shown, but drawn; and such drawings may hold images from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ def exchange_messages(session: Session) -> list[list[Message]]:
 
 
 def _exchange(session: Session, exchange: Exchange) -> list[Message]:
-    messages = [_user(exchange.user, session.dialogue)]
+    messages = _user(exchange.user, session.dialogue)
     reply = session.reply
     if reply is not None and reply.reply_to == exchange.user.id and reply.turn not in session.dialogue.turns:
         return messages + _under_way(reply)
@@ -64,13 +75,11 @@ def _exchange(session: Session, exchange: Exchange) -> list[Message]:
     return messages if turn is None else messages + _reply(turn, None if playing else session.dialogue.deliveries.get(turn.id))
 
 
-def _user(turn: Turn, dialogue: Dialogue) -> Message:
+def _user(turn: Turn, dialogue: Dialogue) -> list[Message]:
     transcript = dialogue.transcripts.get(turn.id)
     words = text(turn.text or (transcript.text if transcript else ""))
-    if turn.audio is None:
-        return _message("user", words)
-    shown = words or f"*Spoken, {turn.audio.seconds:.1f} s*"
-    return _message("user", f"{shown}\n\n{player(turn.audio)}")
+    sound = player(turn.audio, "What you said") if turn.audio else ""
+    return [_message("user", part) for part in (words, sound) if part]
 
 
 def _under_way(reply: Reply) -> list[Message]:
@@ -83,24 +92,27 @@ def _under_way(reply: Reply) -> list[Message]:
 
 
 def _reply(turn: Turn, delivery: Delivery | None) -> list[Message]:
-    messages = _reasoning(turn.reasoning, turn.timings.get("thinking_ms", 0.0) / 1000)
     parts = [_words(turn, delivery)]
     if turn.failure:
-        parts.append(f'<div class="colloquy-failure">{escape(turn.failure)}</div>')
-    parts += [f'<div class="colloquy-note">{escape(note)}</div>' for note in turn.notes]
-    if turn.audio is not None:
-        parts.append(player(turn.audio))
+        parts.append(_boxed("failure", turn.failure, "Failed:"))
+    parts += [_boxed("note", note) for note in turn.notes]
     shown = "\n\n".join(part for part in parts if part)
-    return [*messages, *([_message("assistant", shown)] if shown else []), _panel(turn.id)]
+    # The sound stands apart: beside a block of code, Gradio makes an element of it that can't be played.
+    sound = player(turn.audio, "The reply") if turn.audio else ""
+    seconds = turn.timings.get("thinking_ms", 0.0) / 1000
+    said = [_message("assistant", part) for part in (shown, sound) if part]
+    return [*_reasoning(turn.reasoning, seconds), *said, _panel(turn.id)]
 
 
 def _words(turn: Turn, delivery: Delivery | None) -> str:
     """The reply; of one that was interrupted, what was heard and what was not."""
-    if turn.status is not Status.INTERRUPTED or delivery is None:
+    if turn.status is not Status.INTERRUPTED:
         return text(turn.text)
+    if delivery is None:  # it was not spoken
+        return "\n\n".join(part for part in (text(turn.text), _boxed("note", "Interrupted here.")) if part)
     heard, unheard = turn.text[: len(delivery.text_heard)], turn.text[len(delivery.text_heard) :].strip()
-    cut = f'<div class="colloquy-unheard" title="Not heard">{escape(unheard)}</div>' if unheard else ""
-    return "\n\n".join(part for part in (text(heard), cut) if part) or "*Interrupted before a word was said.*"
+    cut = _boxed("unheard", unheard, "Interrupted. Not heard:") if unheard else ""
+    return "\n\n".join(part for part in (text(heard), cut) if part) or _boxed("note", "Interrupted before a word was said.")
 
 
 def _reasoning(reasoning: str, seconds: float | None) -> list[Message]:
@@ -121,16 +133,33 @@ def _message(role: str, content: str, metadata: Mapping[str, Any] | None = None)
     return {"role": role, "content": content, "metadata": dict(metadata or {})}
 
 
-def player(audio: Audio) -> str:
-    """An audio element that plays a kept sound."""
-    return f'<audio class="colloquy-audio" controls preload="none" src="audio/{audio.sha256}.flac"></audio>'
+def player(audio: Audio, what: str) -> str:
+    """An audio element that plays a kept sound, with its length beside it: nothing is loaded before it is played.
+
+    `what` it is, as screen readers say it: of the ways to name an element, the sanitizer leaves only the title.
+    """
+    name = f"{what}, {audio.seconds:.1f} seconds"
+    source = f"audio/{audio.sha256}.flac"
+    element = f'<audio class="colloquy-audio" title="{name}" controls preload="none" src="{source}"></audio>'
+    return f'<div class="colloquy-sound">{element}<span>{audio.seconds:.1f} s</span></div>'
 
 
 def text(written: str) -> str:
-    """Text that somebody wrote, for a place that renders Markdown and HTML: without HTML, and without images."""
-    parts = _CODE.split(written)
-    return "".join(part if index % 2 else _defused(part) for index, part in enumerate(parts))
+    """Text that somebody wrote, for a place that renders Markdown and HTML: without HTML, images and drawings.
+
+    What is not closed yet counts as closed, so that text that grows at its end is shown as one that grows at its end. (A `<`
+    between single backticks is the exception, once: it is known to be code only when the second one has come.)
+    """
+    return _LIVE.sub(_defused, written)
 
 
-def _defused(part: str) -> str:
-    return part.replace("<", "&lt;").replace("![", "!\\[")
+def _defused(found: re.Match[str]) -> str:
+    if found["fence"]:
+        return _DIAGRAM.sub("text", found[0], 1) if _DIAGRAM.match(found["language"].strip()) else found[0]
+    return found[0] if found["code"] else {"<": "&lt;", "![": "!\\["}[found[0]]
+
+
+def _boxed(kind: str, words: str, label: str = "") -> str:
+    """Words in an element of ours, in one line: after an empty one, Markdown would begin again."""
+    named = f"<strong>{escape(label)}</strong> " if label else ""
+    return f'<div class="colloquy-{kind}">{named}{escape(words).replace(chr(10), "<br>")}</div>'

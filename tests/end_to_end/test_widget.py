@@ -100,7 +100,7 @@ async def test_the_microphone_arrives_in_frames_of_16_ms(page: Page, server: Stu
     frames = [await server.frame() for _ in range(50)]
     assert {len(frame) for frame in frames} == {512}
     spectrum = np.abs(np.fft.rfft(np.frombuffer(b"".join(frames[25:]), "<i2")))
-    assert abs(int(spectrum.argmax()) * 16000 / 8000 - TONE_HZ) < 10
+    assert abs(int(spectrum.argmax()) * 16000 / (25 * 256) - TONE_HZ) < 10
 
 
 async def test_muted_nothing_is_sent(page: Page, server: StubServer) -> None:
