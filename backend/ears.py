@@ -44,6 +44,8 @@ class Ears:
 
     async def hear(self, samples: NDArray[np.int16]) -> None:
         """Take int16 mono samples at 16 kHz, any number of them. Call it for one piece after the other."""
+        if not len(samples):
+            return  # no sound, no time: neither keeps a turn open
         self._watch_for_stall()
         self._sound.add(samples)
         for frame in self._chunks.feed(samples):
@@ -60,10 +62,11 @@ class Ears:
 
     def take(self, ended: Ended) -> NDArray[np.int16]:
         """The samples of a turn that has just ended."""
-        return self._sound.take(ended.start, ended.end)
+        # A longer pre-roll was asked for a moment ago: what came before the last one was let go of.
+        return self._sound.take(max(ended.start, self._sound.start), ended.end)
 
     def close_turn(self) -> None:
-        """What is said from now on does not continue the last turn."""
+        """What is being said, and what will be, does not continue the last turn."""
         self._detector.close_turn()
 
     def follow(self, rules: Rules, stall_ms: int) -> None:

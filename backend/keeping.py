@@ -61,7 +61,7 @@ def records(reply: Reply, status: Status, configuration: Configuration, dialogue
         turn,
         Prompt(turn.id, reply.history),
         *_transcript(reply, configuration, dialogue),
-        *_place(reply, dialogue),
+        *_place(reply, status, dialogue),
         *_question(reply, status, dialogue),
     )
 
@@ -79,14 +79,15 @@ def _transcript(reply: Reply, configuration: Configuration, dialogue: Dialogue) 
     return (Transcript(reply.reply_to, reply.transcript, configuration.served_model or configuration.name),)
 
 
-def _place(reply: Reply, dialogue: Dialogue) -> Sequence[Record]:
-    """Where the reply stands on the path: at its end, or as the new choice for the last turn; otherwise beside it."""
+def _place(reply: Reply, status: Status, dialogue: Dialogue) -> Sequence[Record]:
+    """Where the reply stands on the path: at its end, or as the new choice for the last turn; otherwise beside it. A failure
+    takes no other reply's place."""
     if not dialogue.is_last(reply.reply_to):
         return ()
     position = dialogue.path.index(reply.reply_to) + 1
     if position == len(dialogue.path):
         return dialogue.step(reply.turn)
-    return dialogue.fork(position, reply.turn)
+    return () if status is Status.FAILED else dialogue.fork(position, reply.turn)
 
 
 def _question(reply: Reply, status: Status, dialogue: Dialogue) -> Sequence[Comparison]:

@@ -45,7 +45,8 @@ class Log:
         self._tell = tell
         self._unkept: list[Record] = []
         self._unkept_sound: dict[str, tuple[NDArray[np.int16], int]] = {}
-        self._failing = False
+        self.problem = ""
+        """While keeping fails, the sentence that says so."""
         self._in_order = asyncio.Lock()
 
     async def keep(self, *records: Record) -> bool:
@@ -53,6 +54,10 @@ class Log:
         async with self._in_order:
             self._unkept += records
             return await self._try()
+
+    async def settle(self) -> bool:
+        """Try once more to keep what waits, before it is let go of. True once all is kept."""
+        return await self.keep() if self._unkept or self._unkept_sound else True
 
     async def keep_sound(self, samples: NDArray[np.int16], sample_rate_hz: int) -> Audio:
         """Keep int16 mono samples; where that fails they stay in memory, and are tried again with the next record."""
@@ -76,19 +81,21 @@ class Log:
             if not sound_only:
                 await self._archive.call(self._archive.store.keep, *self._unkept)
                 self._unkept.clear()
-        except Gone:
+        except Gone as gone:
             # The conversation was deleted while something of it was still to be kept: that goes with it.
             self._unkept.clear()
             self._unkept_sound.clear()
+            self._tell(str(gone), True)
             return False
         except StoreFailure as failure:
-            self._note(f"{failure} The conversation goes on, but is not being kept.", failing=True)
+            self._note(f"{failure} The conversation goes on, but is not being kept.")
             return False
         if not sound_only:
-            self._note("The conversation is being kept again; nothing was lost.", failing=False)
+            self._note("")
         return True
 
-    def _note(self, text: str, *, failing: bool) -> None:
-        if failing != self._failing:
-            self._failing = failing
-            self._tell(text, failing)
+    def _note(self, problem: str) -> None:
+        """Tell when keeping begins or ceases to fail; a problem that merely changes is told to whoever asks."""
+        before, self.problem = self.problem, problem
+        if bool(before) != bool(problem):
+            self._tell(problem or "The conversation is being kept again; nothing was lost.", bool(problem))

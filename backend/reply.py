@@ -123,6 +123,8 @@ class Reply:
                 async for piece in pieces:
                     for sentence in self._take(piece, splitter, tell):
                         sentences.put_nowait(sentence)
+            if not self.text.strip():
+                raise ModelFailure("The model ended without saying anything.")
         except ModelFailure as failure:
             self.failure = str(failure)
         for sentence in splitter.flush():

@@ -12,13 +12,14 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend import events
 from backend.ears import Ears
+from backend.faults import trace
 from backend.keeping import configuration_of, deliveries, records
 from backend.models import Clip, DialogueModel, Message, ModelFailure, Options
 from backend.record import Archive, Log
@@ -45,6 +46,8 @@ from conversations.turn import (
 )
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 State = Literal["ready", "hearing", "thinking", "speaking", "interrupted"]
 
@@ -77,6 +80,14 @@ class Partners:
     app_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A reply is wanted, since the moment `at` (of the monotonic clock); `number` says whether it still is."""
+
+    at: float
+    number: int
+
+
 class Session:
     """A conversation with one person. Make it with `Dialogue` of what is kept already, or an empty one."""
 
@@ -93,6 +104,7 @@ class Session:
         self._begun = bool(dialogue.turns)
         self._continues = False  # what is being said goes on from the user's last turn
         self._interrupted = False
+        self._wishes = 0  # counts what makes a reply that was wanted before it out of date
         self._ducked = False
         self._drawing: events.Subscription | None = None
         self._replies = 0
@@ -120,6 +132,11 @@ class Session:
         if self._ears.hearing:
             return "hearing"
         return "interrupted" if self._interrupted else "ready"
+
+    @property
+    def problem(self) -> str:
+        """While the conversation can't be kept, the sentence that says so."""
+        return self._log.problem
 
     def user_turn_of(self, reply: str) -> str:
         """The user's turn that a reply answers, whether it is kept or still under way."""
@@ -202,7 +219,7 @@ class Session:
         samples = self._ears.take(ended)
         silence_ms = (ended.at - ended.speech_end) * 1000 // SAMPLE_RATE_HZ
         self._tell(events.SpeechStopped(silence_ms))
-        self._do(self._take_spoken(samples, silence_ms, self._continues, time.monotonic()))
+        self._do(self._take_spoken(samples, silence_ms, self._continues, self._wish()))
 
     # What is done, in order
 
@@ -210,23 +227,23 @@ class Session:
         """A typed turn. Raises `ValueError` for one without text."""
         if not text.strip():
             raise ValueError("There is nothing to send.")
-        self._ears.close_turn()
+        self._close_turn()
         self._stop_reply()
-        return self._do(self._take_typed(text.strip(), time.monotonic()))
+        return self._do(self._take_typed(text.strip(), self._wish()))
 
     def interrupt(self) -> None:
-        """Stop the reply under way."""
+        """Stop the reply under way, or the one that is about to begin."""
         if self._stop_reply():
             self._interrupted = True
-        self._ears.close_turn()
+        self._close_turn()
 
     def try_again(self, turn: str) -> asyncio.Task[None]:
         """Make another reply to the history of this one. Raises `ValueError` where that can't be."""
-        if turn not in self.dialogue.prompts:
+        if turn not in self.dialogue.prompts or self.dialogue.turns[turn].status is Status.SUPERSEDED:
             raise ValueError("This reply can't be made again: it is not one of this conversation.")
-        self._ears.close_turn()
+        self._close_turn()
         self._stop_reply()
-        return self._do(self._take_again(turn, time.monotonic()))
+        return self._do(self._take_again(turn, self._wish()))
 
     def choose(self, turn: str) -> asyncio.Task[None]:
         """Show this candidate; where it answers the last turn, the conversation goes on from it."""
@@ -234,12 +251,9 @@ class Session:
             raise ValueError("There is no such reply in this conversation.")
         return self._do(self._take_choice(turn))
 
-    async def judge(self, judgement: Judgement) -> bool:
-        """Keep what an annotator thinks of a reply or of two. True once it is on disk."""
-        async with self._in_order:
-            kept = await self._keep(judgement)
-        self._tell(events.Changed(self._judged_exchange(judgement)))
-        return kept
+    def judge(self, judgement: Judgement) -> asyncio.Task[bool]:
+        """Keep what an annotator thinks of a reply or of two. True once it is on disk; else that is told."""
+        return self._do(self._take_judgement(judgement))
 
     def played(self, number: int, samples: int, *, ended: bool) -> None:
         """The page has played so many samples of a reply; `ended`: and will play no more of it."""
@@ -260,6 +274,7 @@ class Session:
         await self.settled()
         self._stop_reply()
         await self.settled()
+        await self._log.settle()
         self._tell(events.Closed())
 
     async def settled(self) -> None:
@@ -272,38 +287,46 @@ class Session:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        async def in_order() -> None:
+    def _wish(self) -> Wish:
+        return Wish(time.monotonic(), self._wishes)
+
+    def _close_turn(self) -> None:
+        """Something else is said or asked for: what is being said does not continue the turn before it."""
+        self._ears.close_turn()
+        self._continues = False
+
+    def _do(self, work: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        async def in_order() -> Answer:
             async with self._in_order:
-                await work
+                return await work
 
         return self._spawn(in_order())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # A fault of ours. The log names it without the conversation's content; the person gets a sentence.
-            log.error("a session's task failed: %s", type(error).__name__, exc_info=error)
+            log.error("a session's task failed:\n%s", trace(error))
             self._tell(events.Notice("Something went wrong inside the app; the log has the details.", warning=True))
 
     # The steps, each with the conversation to itself
 
-    async def _take_spoken(self, samples: NDArray[np.int16], silence_ms: int, continues: bool, over_at: float) -> None:
+    async def _take_spoken(self, samples: NDArray[np.int16], silence_ms: int, continues: bool, wish: Wish) -> None:
         audio = await self._log.keep_sound(samples, SAMPLE_RATE_HZ)
         turn = Turn(new_id(), self.conversation, Role.USER, audio=audio, timings={"silence_ms": silence_ms})
         await self._enter(turn, self.dialogue.last_user_turn() if continues else None)
-        self._answer(turn.id, self.dialogue.history(), over_at, silence_ms)
+        self._answer(turn.id, self.dialogue.history(), wish, silence_ms)
 
-    async def _take_typed(self, text: str, over_at: float) -> None:
+    async def _take_typed(self, text: str, wish: Wish) -> None:
         turn = Turn(new_id(), self.conversation, Role.USER, text, origin=Origin.TYPED)
         await self._enter(turn)
-        self._answer(turn.id, self.dialogue.history(), over_at)
+        self._answer(turn.id, self.dialogue.history(), wish)
 
     async def _enter(self, turn: Turn, continued: str | None = None) -> None:
         """Put a user's turn on the path, in place of the one that it continues, and on disk, before anything answers it."""
@@ -318,11 +341,11 @@ class Session:
         await self._keep(*new)
         self._tell(events.TurnKept(turn))
 
-    async def _take_again(self, turn: str, over_at: float) -> None:
+    async def _take_again(self, turn: str, wish: Wish) -> None:
         await self._halt_and_bury()
         prompt = self.dialogue.prompts[turn]
         user_turn = prompt.history[-1].turn
-        self._answer(user_turn, prompt.history, over_at, instead_of=turn)
+        self._answer(user_turn, prompt.history, wish, instead_of=turn)
 
     async def _take_choice(self, turn: str) -> None:
         user_turn = self.dialogue.turns[turn].reply_to or ""
@@ -330,6 +353,13 @@ class Session:
         if self.dialogue.is_last(user_turn) and turn not in self.dialogue.path:
             await self._keep(*self.dialogue.fork(self.dialogue.path.index(user_turn) + 1, turn))
         self._tell(events.Changed(user_turn))
+
+    async def _take_judgement(self, judgement: Judgement) -> bool:
+        kept = await self._keep(judgement)
+        if not kept:
+            self._tell(events.Notice("Your verdict could not be kept yet; it will be tried again.", warning=True))
+        self._tell(events.Changed(self._judged_exchange(judgement)))
+        return kept
 
     def _judged_exchange(self, judgement: Judgement) -> str:
         if judgement.comparison is not None:
@@ -342,10 +372,12 @@ class Session:
         self,
         user_turn: str,
         history: tuple[PromptTurn, ...],
-        over_at: float,
+        wish: Wish,
         silence_ms: int | None = None,
         instead_of: str | None = None,
     ) -> None:
+        if wish.number != self._wishes:
+            return  # while the turn was being kept, the person went on, or did not want the reply any more
         preferences = self.preferences
         voice = preferences.voice if preferences.speak and self.partners.speaker is not None else None
         ordinary = Origin.SPOKEN if voice else Origin.TYPED
@@ -358,12 +390,11 @@ class Session:
             history=history,
             options=Options(preferences.system_prompt, self._seed(user_turn), self.conversation),
             voice=voice,
-            over_at=over_at,
+            over_at=wish.at,
             silence_ms=silence_ms,
             instead_of=instead_of,
         )
         self.reply = reply
-        self.shown.pop(user_turn, None)
         self._interrupted = False
         self._tell(events.ReplyStarted(reply.number, reply.turn, user_turn))
         self._task = self._spawn(self._conduct(reply))
@@ -379,9 +410,10 @@ class Session:
             await reply.make(self.partners.model, messages, self.partners.speaker, self._tell)
         except Exception as error:
             # A fault of ours must not leave the conversation stuck: the turn is kept as failed, and says so.
-            log.error("a reply failed: %s", type(error).__name__, exc_info=error)
+            log.error("a reply failed:\n%s", trace(error))
             reply.failure = "Something went wrong inside the app; the log has the details."
             reply.complete = True
+            self._tell(events.SpeechMade(reply.number, reply.made))
         # What follows is shielded: an interruption at this point must not leave half of it undone.
         await asyncio.shield(self._do(self._keep_reply(reply)))
         await self._play_out(reply)
@@ -411,6 +443,8 @@ class Session:
             except TimeoutError:
                 if self.attended:
                     self._tell(events.Notice("The reply could not be played here; it is shown as text.", warning=True))
+                    # Else it might be played later, when nobody's voice could stop it any more.
+                    self._tell(events.Interrupted(reply.number, reply.turn))
                     return
 
     def _halt(self) -> tuple[Reply, asyncio.Task[None]] | None:
@@ -426,6 +460,7 @@ class Session:
         return reply, task
 
     def _stop_reply(self) -> bool:
+        self._wishes += 1
         halted = self._halt()
         if halted is not None:
             self._do(self._bury(*halted))
@@ -442,10 +477,10 @@ class Session:
         if reply.audible and self.attended:
             await self._hear_how_far(reply)
         if reply.turn not in self.dialogue.turns:
-            await self._keep_whole(reply, Status.INTERRUPTED)
-        elif reply.played < reply.made:
-            await self._keep(Interrupted(reply.turn))
-        await self._keep(*deliveries(reply))
+            await self._keep_whole(reply, Status.INTERRUPTED, *deliveries(reply))
+        else:
+            cut = [Interrupted(reply.turn)] if reply.played < reply.made else []
+            await self._keep(*cut, *deliveries(reply))
         self._tell(events.Finished(self.dialogue.turns[reply.turn]))
 
     async def _hear_how_far(self, reply: Reply) -> None:
@@ -463,17 +498,22 @@ class Session:
             self._tell(events.Failed(reply.turn, reply.failure))
         self._tell(events.Finished(self.dialogue.turns[reply.turn]))
 
-    async def _keep_whole(self, reply: Reply, status: Status) -> None:
+    async def _keep_whole(self, reply: Reply, status: Status, *more: Record) -> None:
+        """Keep a reply in the state that it reached, and show it; `more` with it, or not at all."""
         if reply.made:
             reply.audio = await self._log.keep_sound(np.frombuffer(bytes(reply.pcm), np.int16), SPEECH_RATE_HZ)
         configuration = configuration_of(reply, self.partners.model, self.partners.app_version)
-        await self._keep(*records(reply, status, configuration, self.dialogue))
+        await self._keep(*records(reply, status, configuration, self.dialogue), *more)
+        if reply.turn in self.dialogue.path:
+            self.shown.pop(reply.reply_to, None)
+        else:
+            self.shown[reply.reply_to] = reply.turn
 
     async def _keep_delivery(self, reply: Reply) -> None:
         if self.reply is not reply:
             return  # it was cut meanwhile, which keeps the delivery too
-        self.reply = self._task = None
         self._restore()
+        self.reply = self._task = None
         await self._keep(*deliveries(reply))
         self._tell(events.Changed(reply.reply_to))
 

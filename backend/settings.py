@@ -44,6 +44,9 @@ class TurnTaking(BaseModel):
     end_probability: Probability = Field(
         0.35, description="Speech goes on while the detector is at least this sure of it; lower than the start."
     )
+    duck_probability: Probability = Field(
+        0.3, description="A reply is lowered at sounds that are speech with at least this probability; lower than the start."
+    )
     min_speech_ms: int = Field(250, ge=32, le=2000, description="Sounds shorter than this are no turn.")
     silence_ms: int = Field(
         700, ge=100, le=5000, description="So much silence ends your turn. Raise it if you are cut off while you think."

@@ -17,6 +17,11 @@ class SoundBuffer:
         self._end = 0
 
     @property
+    def start(self) -> int:
+        """The oldest sample that is still held."""
+        return self._first
+
+    @property
     def end(self) -> int:
         """The number of samples that were ever added."""
         return self._end

@@ -26,6 +26,7 @@ class Rules:
 
     start_probability: float = 0.5
     end_probability: float = 0.35
+    duck_probability: float = 0.3
     min_speech_ms: int = 250
     silence_ms: int = 700
     preroll_ms: int = 300
@@ -118,12 +119,15 @@ class TurnDetector:
         threshold = self.rules.end_probability if self._in_speech else self.rules.start_probability
         self._in_speech = probability >= threshold
         decisions: list[Decision] = []
-        if self._in_speech:
+        # A reply is ducked at the first hint of speech; only speech that is certain counts towards an utterance.
+        if self._in_speech or (answering and probability >= self.rules.duck_probability):
             if self._utterance is None:
                 self._utterance = self._begin(self._heard - FRAME_SAMPLES)
                 decisions.append(Onset(self._utterance.onset))
-            self._utterance.speech += FRAME_SAMPLES
-            self._utterance.speech_end = self._heard
+            if self._in_speech:
+                self._utterance.speech += FRAME_SAMPLES
+            if self._in_speech or not self._utterance.confirmed:
+                self._utterance.speech_end = self._heard
         if self._utterance is not None:
             decisions += self._judge(self._utterance, answering)
         self._forget()
@@ -141,8 +145,10 @@ class TurnDetector:
         return decisions
 
     def close_turn(self) -> None:
-        """The turn before can't be continued any more (something else was said since)."""
+        """The turn before can't be continued any more (something else was said since); what continues it now stands alone."""
         self._before = None
+        if self._utterance is not None:
+            self._utterance.start = self._begin(self._utterance.onset).start
 
     def _begin(self, onset: int) -> _Utterance:
         return _Utterance(onset, start=max(self._taken, onset - _samples(self.rules.preroll_ms)))

@@ -167,6 +167,11 @@ class Store:
             rows = self._rows("SELECT * FROM conversations WHERE id = ?", conversation)
             return self._loaded(as_value(Conversation, rows[0])) if rows else None
 
+    def was_deleted(self, conversation: str) -> bool:
+        """Whether there was a conversation of this id, so that nothing may be kept under it any more."""
+        with self._reading():
+            return bool(self._rows("SELECT 1 FROM tombstones WHERE conversation = ?", conversation))
+
     def conversations(self, limit: int = 50, before: str | None = None) -> list[Conversation]:
         """The newest conversations, the newest first; `before` is the id of the last one that was already seen."""
         sql = "SELECT * FROM conversations WHERE ? IS NULL OR id < ? ORDER BY id DESC LIMIT ?"

@@ -98,7 +98,10 @@ async def test_reasoning_then_reply_then_done(chat_server: ChatServer, model: Ch
     pieces = await reply(model)
     assert runs(pieces) == [(Thought, "They greet me."), (Said, "Hello to you.")]
     counted = {"prompt_tokens": 98, "completion_tokens": 26, "total_tokens": 124, "cached_tokens": 32}
-    assert pieces[-1] == Done("scripted-served", "length", counted)
+    done = pieces[-1]
+    assert isinstance(done, Done)
+    assert (done.model, done.finish_reason, done.usage) == ("scripted-served", "length", counted)
+    assert "its end is missing" in done.notes[0]
     assert len(pieces) > 5, "as it comes, and not at the end"
 
 
@@ -114,6 +117,7 @@ async def test_reasoning_then_reply_then_done(chat_server: ChatServer, model: Ch
         (Reply("<think>Hm. Well"), False, [(Thought, "Hm. Well")]),
         (Reply("Hm. Well"), True, [(Thought, "Hm. Well")]),
         (Reply(["Hi <thi"]), False, [(Said, "Hi <thi")]),
+        (Reply(["Hi \ud83d", "\ude00", " \ud83d!"], "Hm."), False, [(Thought, "Hm."), (Said, "Hi 😀 \ufffd!")]),
         (Reply("", "Hm."), False, [(Thought, "Hm.")]),
         (Reply(), False, []),
     ],

@@ -66,7 +66,21 @@ async def test_what_belongs_to_a_deleted_conversation_goes_with_it() -> None:
     faulty.failure = None
     conversation = new_id()
     assert await log.keep(Conversation(conversation), Turn("t2", conversation, Role.USER, "Hello."))
-    assert told == []
+    assert told == [("It was deleted.", True)], "and nobody is left to think that it was kept"
+
+
+async def test_what_waits_is_tried_once_more_at_the_end() -> None:
+    faulty = Faulty()
+    log, _ = log_on(faulty)
+    conversation = new_id()
+    faulty.failure = StoreFailure("Locked.")
+    await log.keep(Conversation(conversation))
+    assert log.problem == "Locked. The conversation goes on, but is not being kept."
+    assert not await log.settle()
+    faulty.failure = None
+    assert await log.settle()
+    assert log.problem == ""
+    assert faulty.store.load(conversation) is not None
 
 
 async def test_while_all_is_well_nothing_is_said() -> None:

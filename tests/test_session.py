@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import numpy as np
@@ -12,9 +13,10 @@ from backend import events
 from backend.models import Done, Said, Thought
 from backend.record import Archive
 from backend.session import Partners, Preferences, Session
+from backend.turns import Rules
 from conversations.dialogue import Dialogue
 from conversations.store import Store, StoreFailure
-from conversations.turn import Form, Judgement, Role, Status, new_id
+from conversations.turn import Delivery, Form, Judgement, Prompt, Record, Role, Status, new_id
 from tests.fakes.partners import (
     SAMPLES_A_CHARACTER,
     Listener,
@@ -260,6 +262,16 @@ async def test_a_fault_in_a_model_does_not_leave_the_conversation_stuck(talks: C
     assert talk.path[-1] == ("assistant", "finished", "Back.")
 
 
+async def test_the_log_of_a_fault_names_its_place_and_not_what_was_said(
+    talks: Callable[..., Talk], caplog: pytest.LogCaptureFixture
+) -> None:
+    talk = talks([ValueError("a secret, quoted")])
+    await talk.say("One")
+    assert "ValueError" in caplog.text
+    assert "partners.py" in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_frames_that_stop_coming_end_the_turn(talks: Callable[..., Talk]) -> None:
     talk = talks(answer("I heard that."), preferences=Preferences(stall_ms=1))
     await talk.hear(loud(1000))
@@ -408,3 +420,175 @@ async def test_a_consumer_that_falls_behind_is_told_so_and_slows_nobody() -> Non
         events.Ducked(events.MOST_WAITING),
         events.Ducked(events.MOST_WAITING + 1),
     ]
+
+
+async def test_what_is_typed_in_mid_sentence_is_not_taken_for_the_turn_that_goes_on(talks: Callable[..., Talk]) -> None:
+    talk = talks()
+    await talk.speak(1000)
+    await talk.hear(loud(500))
+    await talk.session.say("Typed meanwhile")
+    await talk.hear(quiet(900))
+    await talk.session.idle()
+    first, typed, rest = (turn for turn in talk.session.dialogue.turns.values() if turn.role is Role.USER)
+    assert [turn.status for turn in (first, typed, rest)] == [Status.FINISHED] * 3
+    assert first.audio is not None
+    assert rest.audio is not None
+    assert rest.audio.seconds == pytest.approx(0.3 + 0.5 + 0.3, abs=0.07), "without what was said before"
+
+
+@pytest.mark.parametrize("go_on", [Session.interrupt, lambda session: session.say("Rather this")], ids=["stop", "typing"])
+async def test_a_reply_that_nobody_wants_any_more_does_not_begin(
+    talks: Callable[..., Talk], go_on: Callable[[Session], object]
+) -> None:
+    talk = talks()
+    talk.session.say("Wait")
+    go_on(talk.session)  # while the turn is still being kept
+    await talk.session.idle()
+    assert all(turn.status is Status.FINISHED for turn in talk.session.dialogue.turns.values())
+    assert [reply.text for reply in talk.session.dialogue.exchanges()[0].replies] == []
+
+
+async def test_nobody_speaks_over_a_person_who_went_on_while_the_turn_was_being_kept(
+    talks: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk, written = talks(), threading.Event()
+    keep = talk.store.keep
+
+    def keep_late(*records: Record) -> None:
+        written.wait(10)
+        keep(*records)
+
+    monkeypatch.setattr(talk.store, "keep", keep_late)
+    await talk.speak(1000)
+    await talk.hear(loud(500))
+    written.set()
+    await talk.session.settled()
+    assert talk.session.reply is None
+    await talk.hear(quiet(900))
+    await talk.session.idle()
+    assert [len(history) for history in talk.model.heard] == [1]
+    assert talk.path == [("user", "finished", ""), ("assistant", "finished", "Yes.")]
+
+
+async def test_a_longer_preroll_than_there_is_sound_takes_what_there_is(talks: Callable[..., Talk]) -> None:
+    talk = talks()
+    await talk.hear(quiet(5000))
+    talk.session.prefer(Preferences(rules=Rules(preroll_ms=2000), stall_ms=PATIENT_MS))
+    await talk.speak(1000)
+    await talk.session.idle()
+    assert [role for role, _, _ in talk.path] == ["user", "assistant"]
+
+
+async def test_the_volume_comes_back_where_a_reply_ends_ducked(talks: Callable[..., Talk]) -> None:
+    talk = talks(answer("A long story."), plays_all=False)
+    await talk.session.say("Go")
+    made = await talk.listener.until(events.SpeechMade)
+    await talk.hear(loud(96))
+    talk.session.played(made.reply, made.samples, ended=True)
+    await talk.session.idle()
+    await talk.listener.until(events.Restored)
+
+
+async def test_a_try_that_fails_takes_no_reply_out_of_the_history(talks: Callable[..., Talk]) -> None:
+    talk = talks(answer("Good."), failing("The server is gone."), answer("Next."))
+    await talk.say("First")
+    good = talk.session.dialogue.path[1]
+    talk.session.try_again(good)
+    await talk.session.idle()
+    assert [reply.status for reply in talk.session.dialogue.exchanges()[0].replies] == [Status.FINISHED, Status.FAILED]
+    assert talk.session.shown, "the failure is shown all the same"
+    await talk.say("Second")
+    assert [message.text for message in talk.model.heard[-1]] == ["First", "Good.", "Second"]
+
+
+async def test_another_try_in_the_middle_is_the_one_that_is_shown(talks: Callable[..., Talk]) -> None:
+    talk = talks(answer("One."), answer("Two."), answer("One again."))
+    await talk.say("First")
+    await talk.say("Second")
+    user, reply = talk.session.dialogue.path[:2]
+    talk.session.try_again(reply)
+    await talk.session.idle()
+    assert talk.session.dialogue.turns[talk.session.shown[user]].text == "One again."
+
+
+async def test_a_choice_made_during_another_try_gives_way_to_it(talks: Callable[..., Talk]) -> None:
+    held = asyncio.Event()
+    talk = talks(answer("One."), [Said("One "), held, Said("again."), Done("m")])
+    await talk.say("First")
+    user, first = talk.session.dialogue.path
+    await talk.session.try_again(first)
+    await talk.session.choose(first)
+    held.set()
+    await talk.session.idle()
+    assert talk.session.dialogue.path[1] != first
+    assert user not in talk.session.shown, "what is shown is what the conversation goes on from"
+
+
+async def test_a_superseded_reply_is_not_made_again(talks: Callable[..., Talk]) -> None:
+    talk = talks()
+    await talk.speak(1000)
+    await talk.session.idle()
+    old = talk.session.dialogue.path[1]
+    await talk.speak(1000)
+    await talk.session.idle()
+    assert talk.session.dialogue.turns[old].status is Status.SUPERSEDED
+    with pytest.raises(ValueError, match="can't be made again"):
+        talk.session.try_again(old)
+
+
+async def test_a_model_that_only_thinks_has_failed(talks: Callable[..., Talk]) -> None:
+    talk = talks([Thought("Hm."), Done("m", "length")])
+    await talk.say("First")
+    assert "without saying anything" in (await talk.listener.until(events.Failed)).text
+
+
+async def test_a_fault_in_mid_speech_ends_the_sound(talks: Callable[..., Talk]) -> None:
+    talk = talks([Said("One. Two. "), ZeroDivisionError()])
+    await talk.say("First")
+    assert "SpeechMade" in talk.listener.kinds()
+
+
+async def test_sound_that_nobody_plays_is_dropped(talks: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.session.PLAYBACK_STALL_S", 0.01)
+    talk = talks(answer("Can you hear me?"), plays_all=False)
+    await talk.say("First")
+    assert "could not be played" in (await talk.listener.until(events.Notice)).text
+    await talk.listener.until(events.Interrupted)
+    assert talk.path[-1][1] == "finished"
+
+
+async def test_an_interrupted_reply_and_what_was_heard_of_it_are_kept_together(
+    talks: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = asyncio.Event()
+    talk = talks([Said("One two three. "), held], plays_all=False)
+    keep, kept = talk.store.keep, list[list[type]]()
+
+    def keep_and_tell(*records: Record) -> None:
+        kept.append([type(record) for record in records])
+        keep(*records)
+
+    monkeypatch.setattr(talk.store, "keep", keep_and_tell)
+    await talk.session.say("Go")
+    await talk.listener.until(events.Said)
+    talk.session.interrupt()
+    await talk.session.idle()
+    assert [Delivery in records for records in kept if Prompt in records] == [True]
+
+
+async def test_what_could_not_be_kept_is_kept_at_the_latest_when_the_session_ends(
+    talks: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = talks()
+
+    def locked(*_: object) -> None:
+        raise StoreFailure("Locked.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(talk.store, "keep", locked)
+        await talk.say("First")
+        assert "Locked." in talk.session.problem
+    await talk.session.close()
+    kept = talk.store.load(talk.session.conversation)
+    assert kept is not None
+    assert len(kept.path) == 2

@@ -107,6 +107,14 @@ TABLE: dict[str, tuple[list[Sound | str], list[str]]] = {
         ],
         [*ONE_TURN, "Onset", "Dismissed", "Onset", "Dismissed"],
     ),
+    "a hint of speech ducks the reply and cuts nothing": (
+        [*AFTER_ONE_TURN, silence(2000, answering=True), Sound(2000, 0.4, answering=True), silence(320, answering=True)],
+        [*ONE_TURN, "Onset", "Dismissed"],
+    ),
+    "a barge-in that begins with a hint needs as much certain speech": (
+        [*AFTER_ONE_TURN, silence(2000, answering=True), Sound(64, 0.4, answering=True), speech(288, answering=True)],
+        [*ONE_TURN, "Onset"],
+    ),
     "a barge-in": (
         [*AFTER_ONE_TURN, silence(2000, answering=True), speech(320, answering=True), speech(500), silence(1000)],
         [*ONE_TURN, "Onset", "Confirmed", "Ended"],
@@ -203,3 +211,14 @@ def test_the_onset_is_where_the_speech_began() -> None:
     decisions = run(silence(320), speech(640))
     assert decisions[0] == Onset(10 * FRAME_SAMPLES)
     assert not any(isinstance(decision, Dismissed) for decision in decisions)
+
+
+def test_what_goes_on_after_the_turn_was_closed_stands_alone() -> None:
+    detector = TurnDetector(Rules())
+    first = list(_run(detector, *AFTER_ONE_TURN))[-1]
+    assert isinstance(first, Ended)
+    assert kinds(list(_run(detector, speech(600)))) == ["Onset", "Continued"]
+    detector.close_turn()
+    rest = list(_run(detector, silence(704)))[-1]
+    assert isinstance(rest, Ended)
+    assert rest.start >= first.end

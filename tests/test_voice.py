@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,12 +12,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from backend import events
 from backend.models import Done, Said, Thought
-from conversations.turn import Status
+from conversations.store import Store, StoreFailure
+from conversations.turn import Role, Status, new_id
 from tests.fakes.partners import ScriptedModel, answer, loud, quiet
 from tests.fakes.served import Caller, Served, serving
+from ui.access import Access
+from ui.voice import Line
 
 
 @pytest.fixture
@@ -319,3 +325,232 @@ async def test_behind_a_key_everything_wants_the_login(tmp_path: Path) -> None:
                 pass
         async with served.dial(additional_headers=bearer) as socket:
             await Caller(socket).hello(served.access.token("p"))
+
+
+def failing_store(*_: object) -> None:
+    raise StoreFailure("Locked.")
+
+
+async def test_a_page_that_calls_again_before_its_lost_line_was_noticed(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data", linger_s=0) as served:
+        token = served.access.token("p")
+        async with served.dial() as lost, served.dial() as socket:
+            welcome = await Caller(lost).hello(token)
+            caller = Caller(socket)
+            await caller.hello(token, welcome["conversation"], session=welcome["session"])
+            assert (await closing(Caller(lost)))[0] == 4409
+            await caller.send(type="say", text="Still there?")
+            await caller.until("spoken")
+            assert len(served.sessions) == 1
+
+
+async def test_a_session_that_is_ending_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, written, ending = asyncio.Event(), threading.Event(), threading.Event()
+    keep_audio = Store.keep_audio
+
+    def keep_late(store: Store, *sound: Any) -> object:
+        ending.set()
+        written.wait(10)
+        return keep_audio(store, *sound)
+
+    async with serving(tmp_path / "data", ScriptedModel([Said("One. Two. "), held]), linger_s=0) as served:
+        async with served.dial() as socket:
+            caller = Caller(socket)
+            welcome = await caller.hello(served.access.token("p"))
+            await caller.send(type="say", text="First")
+            await caller.until("state", state="speaking")
+            monkeypatch.setattr(Store, "keep_audio", keep_late)
+        await asyncio.to_thread(ending.wait, 10)
+        async with served.dial() as socket:
+            caller = Caller(socket)
+            back = asyncio.create_task(caller.hello(served.access.token("q"), welcome["conversation"]))
+            asyncio.get_running_loop().call_later(0.05, written.set)
+            await back
+            await caller.send(type="say", text="Second")
+            await caller.until("spoken")
+        kept = await served.load(welcome["conversation"])
+    assert kept is not None
+    statuses = [(kept.turns[turn].role, kept.turns[turn].status) for turn in kept.path]
+    assert statuses[:3] == [(Role.USER, Status.FINISHED), (Role.ASSISTANT, Status.INTERRUPTED), (Role.USER, Status.FINISHED)]
+    assert not [message for message in caller.messages if message["type"] in ("notice", "error")]
+
+
+async def test_the_id_of_a_deleted_conversation_gives_a_new_one(served: Served) -> None:
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"))
+        await caller.send(type="say", text="Forget this")
+        await caller.until("spoken")
+        await caller.send(type="delete")
+        await caller.until("notice")
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        again = await caller.hello(served.access.token("q"), welcome["conversation"])
+        assert again["conversation"] != welcome["conversation"]
+        await caller.send(type="say", text="Keep this")
+        await caller.until("spoken")
+        assert await served.load(again["conversation"]) is not None
+
+
+async def test_a_conversation_that_cannot_be_deleted_goes_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "delete", failing_store)
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"))
+        await caller.send(type="say", text="Hi")
+        await caller.until("spoken")
+        await caller.send(type="delete")
+        assert (await caller.until("welcome"))["conversation"] == welcome["conversation"]
+        assert (await caller.until("error"))["text"] == "Locked."
+        await caller.send(type="say", text="Go on")
+        await caller.until("spoken")
+
+
+async def test_a_conversation_that_cannot_be_read_says_so_in_a_new_one(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "load", failing_store)
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"), new_id())
+        assert welcome["notice"] == "The conversation can't be opened. Locked."
+        await caller.send(type="say", text="Hi")
+        await caller.until("spoken")
+
+
+async def test_a_page_loaded_anew_is_told_that_nothing_is_kept(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "keep", failing_store)
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"))
+        await caller.send(type="say", text="Hi")
+        await caller.until("notice")
+    async with served.dial() as socket:
+        again = await Caller(socket).hello(served.access.token("q"), welcome["conversation"])
+    assert "not being kept" in again["notice"]
+
+
+async def test_a_verdict_outlives_the_page_that_gave_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, writing = threading.Event(), threading.Event()
+    keep = Store.keep
+
+    def keep_late(store: Store, *records: Any) -> None:
+        writing.set()
+        written.wait(10)
+        keep(store, *records)
+
+    async with served.dial() as first, served.dial() as second:
+        one, two = Caller(first), Caller(second)
+        welcome = await one.hello(served.access.token("p"))
+        await one.send(type="say", text="Hi")
+        turn = (await one.until("reply"))["turn"]
+        spoken = await one.until("spoken")
+        await one.send(type="played", reply=1, samples=spoken["samples"], ended=True)
+        await one.until("state", state="ready")
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "keep", keep_late)
+            await one.send(type="judge", turn=turn, score=1)
+            await asyncio.to_thread(writing.wait, 10)
+            await two.hello(served.access.token("q"), welcome["conversation"])
+            written.set()
+        await two.send(type="say", text="More")
+        await two.until("spoken")
+        kept = await served.load(welcome["conversation"])
+    assert kept is not None
+    assert [judgement.score for judgement in kept.judgements] == [1]
+    assert [kept.turns[turn].text for turn in kept.path[::2]] == ["Hi", "More"]
+
+
+async def test_a_verdict_that_is_not_kept_says_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        await caller.hello(served.access.token("p"))
+        await caller.send(type="say", text="Hi")
+        turn = (await caller.until("reply"))["turn"]
+        await caller.until("panel", turn=turn)
+        await caller.until("spoken")
+        monkeypatch.setattr(Store, "keep", failing_store)
+        await caller.send(type="judge", turn=turn, score=1)
+        assert "not being kept" in (await caller.until("notice"))["text"]
+        assert "could not be kept yet" in (await caller.until("notice"))["text"]
+
+
+async def test_a_verdict_during_the_sound_says_how_much_was_heard(served: Served) -> None:
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"))
+        await caller.send(type="say", text="Hi")
+        reply = await caller.until("reply")
+        await caller.until("spoken")
+        await caller.until("panel", turn=reply["turn"])
+        await caller.send(type="played", reply=reply["reply"], samples=2400)
+        await caller.send(type="judge", turn=reply["turn"], score=1)
+        while (await caller.until("panel", turn=reply["turn"]))["panel"]["score"] != 1:
+            pass
+        kept = await served.load(welcome["conversation"])
+    assert kept is not None
+    assert [judgement.heard_ms for judgement in kept.judgements] == [100]
+
+
+async def test_no_sound_comes_twice_after_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = asyncio.Event()
+    greet = Line._greet
+
+    async with serving(tmp_path / "data", ScriptedModel([Said("One. Two. "), held, Said("Three."), Done("m")])) as served:
+        async with served.dial() as socket:
+            caller = Caller(socket)
+            welcome = await caller.hello(served.access.token("p"))
+            session = await served.sessions.open(welcome["conversation"])
+            await caller.send(type="say", text="Count")
+            await caller.until("state", state="speaking")
+
+        async def greet_slowly(*arguments: Any, **options: Any) -> None:
+            made = session.subscribe()
+            held.set()
+            async for event in made:
+                if isinstance(event, events.SpeechMade):
+                    break
+            await greet(*arguments, **options)
+
+        monkeypatch.setattr(Line, "_greet", greet_slowly)
+        async with served.dial() as socket:
+            again = Caller(socket)
+            await again.hello(served.access.token("p"), welcome["conversation"], session=welcome["session"])
+            spoken = await again.until("spoken")
+            await again.send(type="played", reply=1, samples=spoken["samples"], ended=True)
+            await again.until("state", state="ready")
+    assert len(again.sound[1]) // 2 == spoken["samples"]
+
+
+async def test_a_page_that_goes_during_its_welcome_leaves_nothing_behind(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: Any, **__: Any) -> None:
+        raise WebSocketDisconnect(1006)
+
+    session = await served.sessions.open(None)
+    monkeypatch.setattr(Line, "_greet", gone)
+    async with served.dial() as socket:
+        await Caller(socket).send(
+            type="hello", token=served.access.token("p"), conversation=session.conversation, annotator="ann"
+        )
+        await closing(Caller(socket))
+    assert session.feed.subscriptions == set()
+
+
+async def test_frames_without_sound_count_for_nothing(served: Served) -> None:
+    async with served.dial() as socket:
+        caller = Caller(socket)
+        welcome = await caller.hello(served.access.token("p"))
+        session = await served.sessions.open(welcome["conversation"])
+        await caller.speak(loud(1000), piece=16_000)
+        for _ in range(100):
+            await socket.send(b"")
+        await caller.send(type="say", text="Hi")
+        await caller.until("reply")
+        assert len(session._ears._sound._pieces) == 1
+
+
+def test_a_secret_that_was_cut_off_by_a_crash_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("")
+    token = Access(tmp_path, "").token("p")
+    assert (tmp_path / "secret").read_text()
+    assert Access(tmp_path, "").page_of(token) == "p", "and then it stays"

@@ -105,7 +105,8 @@ class Gate:
     def _refusal(self, request: Request) -> Response | None:
         if not self._access.knows_host(request.headers.get("host", "")):
             return JSONResponse({"error": "This server does not go by that name; see --public-host."}, status_code=403)
-        if request.url.path in OPEN_PATHS or self._access.admits(request.headers, request.cookies):
+        # The path as it is routed: the one of the URL is put together with what the request names as its host.
+        if request.scope["path"] in OPEN_PATHS or self._access.admits(request.headers, request.cookies):
             return None
         return _login_first(request)
 
@@ -147,13 +148,14 @@ def _is_address(name: str) -> bool:
 
 
 def _secret(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        secret = secrets.token_urlsafe(32)
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secret)
-        return secret
+    """The one that is kept, or a new one. It is never kept in part: who knows the secret can sign."""
+    if path.exists() and (kept := path.read_text()):
+        return kept
+    secret, part = secrets.token_urlsafe(32), path.with_name("secret.part")
+    with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+        file.write(secret)
+    part.replace(path)
+    return secret
 
 
 _LOGIN = """<!doctype html>

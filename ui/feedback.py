@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.session import Session
+from backend.speakers import SAMPLE_RATE_HZ
 from conversations.turn import Comparison, Judgement, Modality, Status, new_id
 from ui.messages import Judge, Prefer
 
@@ -81,7 +82,6 @@ def thumb(session: Session, message: Judge, annotator: str) -> Judgement:
     if turn is None or turn.reply_to is None or turn.status is Status.SUPERSEDED:
         raise ValueError("There is no such reply in this conversation, so the verdict was not kept.")
     earlier = session.dialogue.thumb(message.turn, annotator)
-    delivery = session.dialogue.deliveries.get(message.turn)
     return Judgement(
         new_id(),
         annotator,
@@ -90,9 +90,17 @@ def thumb(session: Session, message: Judge, annotator: str) -> Judgement:
         reasons=message.reasons,
         comment=message.comment,
         modality=Modality.READ,  # the page always shows the text; how much was heard stands beside it
-        heard_ms=delivery.played_ms if delivery else 0,
+        heard_ms=_heard_ms(session, message.turn),
         supersedes=earlier.id if earlier else None,
     )
+
+
+def _heard_ms(session: Session, turn: str) -> int:
+    """How much of the reply's sound was played by now: many judge while it is still speaking."""
+    if session.reply is not None and session.reply.turn == turn:
+        return session.reply.played * 1000 // SAMPLE_RATE_HZ
+    delivery = session.dialogue.deliveries.get(turn)
+    return delivery.played_ms if delivery else 0
 
 
 def verdict(session: Session, message: Prefer, annotator: str) -> Judgement:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,11 +28,11 @@ from fastapi import WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 
 from backend import events
+from backend.reply import Reply
 from backend.session import Session
 from backend.sessions import Sessions
 from backend.vad import SAMPLE_RATE_HZ
 from conversations.store import StoreFailure
-from conversations.turn import Judgement
 from ui import feedback, messages
 from ui.access import Access
 from ui.messages import Hello
@@ -84,7 +84,7 @@ class Pages:
         try:
             page, hello = await self._welcome(socket)
             try:
-                self._pages[page.id] = page
+                self._enter(page)
                 await Line(page, self).run(hello)
             finally:
                 if self._pages.get(page.id) is page:
@@ -106,6 +106,14 @@ class Pages:
         if page_id is None:
             raise Refused(4401, "The page's token is not valid any more; reload the page.")
         return Page(page_id, socket, hello.annotator), hello
+
+    def _enter(self, page: Page) -> None:
+        """A page that calls again before its lost line was noticed here takes the place of what it was."""
+        earlier = self._pages.get(page.id)
+        self._pages[page.id] = page
+        if earlier is not None:
+            self.release(earlier)
+            earlier.replaced.set()
 
     def claim(self, page: Page, session: Session) -> None:
         """The page holds this conversation from now on; another page that held it loses it."""
@@ -132,6 +140,7 @@ class Line:
         self.pages = pages
         self._send_in_order = asyncio.Lock()
         self._resampler: soxr.ResampleStream | None = None
+        self._subscription: events.Subscription | None = None
         self._teller: asyncio.Task[None] | None = None
         self._state = ""
 
@@ -155,30 +164,41 @@ class Line:
                 reader.cancel()
                 replaced.cancel()
         finally:
-            if self._teller is not None:
-                self._teller.cancel()
+            self._fall_silent()
             self.pages.release(self.page)
 
     # To the page
 
     async def _open(self, conversation: str | None, hello: Hello | None = None) -> None:
+        session, problem = await self._find(conversation)
+        self._fall_silent()
+        self.pages.claim(self.page, session)
+        self._subscription = session.subscribe()
+        # The reply as it is now: what comes of it from now on is told as events.
+        reply = session.reply and replace(session.reply, pcm=bytearray(session.reply.pcm))
+        await self._greet(session, problem, resumed=bool(session.dialogue.turns))
+        if hello is not None:
+            await self._resume(session, reply, hello)
+        self._teller = asyncio.create_task(self._tell(session, self._subscription))
+
+    async def _find(self, conversation: str | None) -> tuple[Session, str]:
+        """The session, and the sentence that says why it is not the one that was asked for."""
         try:
-            session = await self.pages.sessions.open(conversation)
+            return await self.pages.sessions.open(conversation), ""
         except ValueError:
-            session = await self.pages.sessions.open(None)
+            return await self.pages.sessions.open(None), ""
         except StoreFailure as failure:
-            await self._send(type="error", text=f"The conversation can't be opened. {failure}")
-            session = await self.pages.sessions.open(None)
+            return await self.pages.sessions.open(None), f"The conversation can't be opened. {failure}"
+
+    def _fall_silent(self) -> None:
+        """Tell no more of the session so far."""
+        self._state = ""
         if self._teller is not None:
             self._teller.cancel()
-        self.pages.claim(self.page, session)
-        subscription = session.subscribe()
-        self._state = ""
-        await self._greet(session, resumed=bool(session.dialogue.turns))
-        await self._resume(session, hello)
-        self._teller = asyncio.create_task(self._tell(session, subscription))
+        if self._subscription is not None:
+            self._subscription.close()
 
-    async def _greet(self, session: Session, *, resumed: bool) -> None:
+    async def _greet(self, session: Session, problem: str = "", *, resumed: bool) -> None:
         model = session.partners.model
         await self._send(
             type="welcome",
@@ -187,24 +207,22 @@ class Line:
             resumed=resumed,
             partner=model.name,
             offline=model.offline,
-            notice="",
+            notice=problem or session.problem,
             reasons=feedback.REASONS,
             panels=feedback.panels(session, self.page.annotator),
         )
         await self._send_state(session)
 
-    async def _resume(self, session: Session, hello: Hello | None) -> None:
+    async def _resume(self, session: Session, reply: Reply | None, hello: Hello) -> None:
         """A page whose connection was lost goes on where its sound ended; a page that was loaded anew has lost it."""
-        reply = session.reply
-        if hello is None:
-            return
-        if hello.session != session.id:
-            if reply is not None and reply.audible:
-                session.interrupt()
-            return
-        if hello.reply and (reply is None or reply.number != hello.reply):
+        came_back = hello.session == session.id
+        if came_back and hello.reply and (reply is None or reply.number != hello.reply):
             await self._send(type="stop", reply=hello.reply)
         if reply is None:
+            return
+        if not came_back and reply.made:
+            if reply.audible:
+                session.interrupt()
             return
         await self._send(type="reply", reply=reply.number, turn=reply.turn)
         received = hello.received if hello.reply == reply.number else 0
@@ -220,8 +238,6 @@ class Line:
                     await self._send_state(session)
         except (WebSocketDisconnect, RuntimeError):
             return  # the page is gone; the reader notices it too, and ends the line
-        finally:
-            subscription.close()
 
     async def _translate(self, session: Session, event: events.Event) -> None:
         match event:
@@ -318,17 +334,13 @@ class Line:
             case messages.Show():
                 session.choose(message.turn)
             case messages.Judge():
-                await self._judge(session, feedback.thumb(session, message, self.page.annotator))
+                session.judge(feedback.thumb(session, message, self.page.annotator))
             case messages.Prefer():
-                await self._judge(session, feedback.verdict(session, message, self.page.annotator))
+                session.judge(feedback.verdict(session, message, self.page.annotator))
             case messages.New():
                 await self._open(None)
             case messages.Delete():
                 await self._delete(session)
-
-    async def _judge(self, session: Session, judgement: Judgement) -> None:
-        if not await session.judge(judgement):
-            await self._send(type="error", text="Your verdict could not be kept yet; it will be tried again.")
 
     def _open_microphone(self, message: messages.Microphone) -> None:
         rate = message.sample_rate_hz
@@ -339,7 +351,12 @@ class Line:
         self.session.open_ears(hold=message.push_to_talk)
 
     async def _delete(self, session: Session) -> None:
-        exports = await self.pages.sessions.delete(session)
+        try:
+            exports = await self.pages.sessions.delete(session)
+        except StoreFailure as failure:
+            await self._open(session.conversation)
+            await self._send(type="error", text=str(failure))
+            return
         await self._open(None)
         if exports:
             names = ", ".join(exports)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import io
 import json
 import re
@@ -37,6 +38,7 @@ CUT_OFF = " — [interrupted]"
 
 _NO_MODEL_SERVER = "What answers at the model server's address is not a model server."
 _TOO_LONG = "The conversation has become too long for the model: start a new one."
+_CUT_SHORT = "The reply reached the greatest length that the settings allow (max_tokens); its end is missing."
 _CONNECT_S = 5.0
 _READY_S = 5.0
 _SPECIAL_TOKEN = re.compile(
@@ -167,6 +169,7 @@ class _Answer:
 
     def __init__(self, starts_thinking: bool) -> None:
         self._starts_thinking = starts_thinking
+        self._reasoning, self._said = _Characters(), _Characters()
         self._content: Splitter | None = None
         self._model = ""
         self._finish_reason = ""
@@ -181,11 +184,11 @@ class _Answer:
             self._begun = True
             self._finish_reason = choice.finish_reason or self._finish_reason
             delta = choice.delta or ChoiceDelta()
-            if reasoning := _reasoning(delta):
+            if reasoning := self._reasoning.feed(_reasoning(delta)):
                 self._reasoned_apart = True
                 yield Thought(reasoning)
-            if delta.content:
-                yield from self._split(delta.content)
+            if content := self._said.feed(delta.content or ""):
+                yield from self._split(content)
 
     def end(self) -> Iterator[Piece]:
         """What was held back, and the end. Raises `ModelFailure` for a reply that stopped without one."""
@@ -194,13 +197,25 @@ class _Answer:
         yield from self._content.flush() if self._content else ()
         if not self._finish_reason:
             raise ModelFailure("The connection to the model server broke in the middle of the reply.")
-        yield Done(self._model, self._finish_reason, self._usage)
+        notes = (_CUT_SHORT,) if self._finish_reason == "length" else ()
+        yield Done(self._model, self._finish_reason, self._usage, notes)
 
     def _split(self, content: str) -> list[Thought | Said]:
         """A server that sends the reasoning apart has taken the tags out of the content."""
         if self._content is None:
             self._content = Splitter(self._starts_thinking and not self._reasoned_apart)
         return self._content.feed(content)
+
+
+class _Characters:
+    """Whole characters of a text in pieces. Some servers cut a character beyond the first 65,536 (an emoji, say) into its two
+    halves, and half a character can neither be kept nor shown. One that never becomes whole is left out or replaced."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
+
+    def feed(self, piece: str) -> str:
+        return self._decoder.decode(piece.encode("utf-16-le", "surrogatepass"))
 
 
 def _reasoning(delta: ChoiceDelta) -> str:

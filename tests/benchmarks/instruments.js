@@ -5,14 +5,14 @@
 const WORKLETS = `
   const BLOCK = 128;
 
-  // Speaks what it is handed; between, a quiet room. Tells when the first and the last sample were "recorded": a device hands
-  // over a buffer once its last sample is in, so of all blocks of the last second the one that came soonest after its end sets
-  // the clock, and what a buffer waits counts as delay.
+  // Speaks what it is handed; between, a quiet room. Tells when the first sample after the lead-in and the last sample were
+  // "recorded": a device hands over a buffer once its last sample is in, so of all blocks of the last second the one that came
+  // soonest after its end sets the clock, and what a buffer waits counts as delay.
   class Mouth extends AudioWorkletProcessor {
     offsets = [];
     constructor() {
       super();
-      this.port.onmessage = ({ data }) => Object.assign(this, { sound: data, at: 0 });
+      this.port.onmessage = ({ data }) => Object.assign(this, data, { at: 0 });
     }
     process(_, [[out]]) {
       this.offsets.push(Date.now() - 1000 * (currentTime + BLOCK / sampleRate));
@@ -22,7 +22,7 @@ const WORKLETS = `
     }
     next(i) {
       if (!this.sound) return 0;
-      if (!this.at) this.start = this.clock(i);
+      if (this.at === this.lead) this.start = this.clock(i);
       const sample = this.sound[this.at++];
       if (this.at === this.sound.length) {
         this.port.postMessage({ start: this.start, end: this.clock(i + 1) });
@@ -89,10 +89,11 @@ navigator.mediaDevices.getUserMedia = async () => {
 
 window.bench = {
   clips: [],
-  /** Keep a clip (PCM16, 48 kHz, base64); the number by which `say` knows it. */
-  keep(pcm) {
+  /** Keep a clip (PCM16, 48 kHz, base64), of which the first `lead` samples are not yet speech; `say` knows it by its number. */
+  keep(pcm, lead) {
     const bytes = Uint8Array.from(atob(pcm), (letter) => letter.charCodeAt(0));
-    return this.clips.push(Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768)) - 1;
+    const sound = Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768);
+    return this.clips.push({ sound, lead }) - 1;
   },
   /** Say a clip: {start, end}, once it was said. */
   say(clip) {

@@ -6,6 +6,7 @@ They are cut from recordings of people where `COLLOQUY_SPEECH_DIR` names a folde
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ from tests.fakes.speech import spoken
 
 RATE_HZ = 16_000
 FLOOR_DB = -30
-"""Where a clip begins and ends: at the first and the last 10 ms that are at most so far below its loudest."""
+"""Where speech begins and ends: at the first and the last 10 ms that are at most so far below the loudest."""
 
-CUTS = {  # seconds; each without a pause that would end a turn
+LEAD_S = 0.2
+"""So much of what comes before the speech is kept with it: a detector listens differently to a voice out of nothing."""
+
+CUTS = {  # seconds; all places where speech begins after a pause, up to the next pause or 1.7 s
     "pennies": [(0.0, 1.7), (3.5, 5.2), (7.2, 8.9)],
-    "conversational": [(1.1, 2.7), (4.6, 6.2), (9.1, 10.7)],
+    "conversational": [(1.1, 2.7), (4.6, 6.2), (7.3, 8.3), (9.1, 10.7), (11.0, 11.8), (11.9, 13.3)],
 }
 SENTENCES = (
     "Stop for a moment, please.",
@@ -32,6 +36,18 @@ SENTENCES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Int16 samples; the first `lead` of them are not yet speech."""
+
+    samples: NDArray[np.int16]
+    lead: int = 0
+
+    @property
+    def speech(self) -> NDArray[np.int16]:
+        return self.samples[self.lead :]
+
+
 def folder() -> Path | None:
     named = os.environ.get("COLLOQUY_SPEECH_DIR")
     return Path(named) if named else None
@@ -41,27 +57,27 @@ def source() -> str:
     return "recordings of people" if folder() else "speech synthesised by espeak-ng"
 
 
-def utterances() -> list[NDArray[np.int16]]:
-    """Clips of about 1.5 s that are loud from their first sample to their last."""
+def utterances() -> list[Clip]:
+    """Speech of 0.6 to 1.7 s, loud to its last sample."""
     recordings = folder()
     if recordings is None:
         return [_trimmed(spoken(sentence)) for sentence in SENTENCES]
     return [
-        _trimmed(_read(recordings, name)[int(start * RATE_HZ) : int(end * RATE_HZ)])
+        _trimmed(_read(recordings, name)[: int(end * RATE_HZ)], int(start * RATE_HZ))
         for name, cuts in CUTS.items()
         for start, end in cuts
     ]
 
 
-def song() -> NDArray[np.int16] | None:
-    """A man singing; there is none without recordings."""
+def song() -> Clip | None:
+    """A person singing; there is none without recordings."""
     recordings = folder()
-    return _read(recordings, "song") if recordings else None
+    return Clip(_read(recordings, "song")) if recordings else None
 
 
-def bursts(count: int, chance: np.random.Generator) -> list[tuple[str, NDArray[np.int16]]]:
+def bursts(count: int, chance: np.random.Generator) -> list[tuple[str, Clip]]:
     """Kind and sound of short noises that people make and rooms have: 100 to 250 ms, peaks of 0.1 to 0.6 of full scale."""
-    speech = np.concatenate(utterances())
+    speech = np.concatenate([clip.speech for clip in utterances()])
     made = []
     for index in range(count):
         length = int(chance.uniform(0.1, 0.25) * RATE_HZ)
@@ -73,7 +89,7 @@ def bursts(count: int, chance: np.random.Generator) -> list[tuple[str, NDArray[n
                 sound = _noise(length, chance)
             case _:
                 sound = _cough(length, chance)
-        made.append((kind, _scaled(sound, chance.uniform(0.1, 0.6))))
+        made.append((kind, Clip(_scaled(sound, chance.uniform(0.1, 0.6)))))
     return made
 
 
@@ -113,12 +129,16 @@ def _scaled(sound: NDArray[np.float64], peak: float) -> NDArray[np.int16]:
     return np.asarray(sound / np.abs(sound).max() * peak * 32767, np.int16)
 
 
-def _trimmed(sound: NDArray[np.int16]) -> NDArray[np.int16]:
+def _trimmed(sound: NDArray[np.int16], after: int = 0) -> Clip:
+    """The speech after this sample, with what leads to it."""
     step = RATE_HZ // 100
-    frames = sound[: len(sound) // step * step].reshape(-1, step).astype(np.float64)
+    heard = sound[after:]
+    frames = heard[: len(heard) // step * step].reshape(-1, step).astype(np.float64)
     loudness = np.sqrt((frames**2).mean(axis=1))
     loud = np.flatnonzero(loudness >= loudness.max() * 10 ** (FLOOR_DB / 20))
-    return sound[loud[0] * step : (loud[-1] + 1) * step]
+    start, end = after + loud[0] * step, after + (loud[-1] + 1) * step
+    first = max(0, start - round(LEAD_S * RATE_HZ))
+    return Clip(sound[first:end], int(start - first))
 
 
 def _read(recordings: Path, name: str) -> NDArray[np.int16]:

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.benchmarks.instant import PEAK
-from tests.benchmarks.sounds import RATE_HZ
+from tests.benchmarks.sounds import RATE_HZ, Clip
 from tests.end_to_end.browser import FLAGS, executable
 from tests.end_to_end.running import ROOT
 
@@ -51,16 +50,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """When the first and the last sample of a clip were recorded, in milliseconds of the wall clock."""
+    """When speech began and when the clip's last sample was recorded, in milliseconds of the wall clock."""
 
     start: float
     end: float
 
 
 class Person:
-    """Somebody at the page, with their microphone open. `clips`: int16 at 16 kHz, said by their index."""
+    """Somebody at the page, with their microphone open. `clips` are said by their index."""
 
-    def __init__(self, browser: Browser, url: str, clips: Sequence[NDArray[np.int16]]) -> None:
+    def __init__(self, browser: Browser, url: str, clips: Sequence[Clip]) -> None:
         self.page: Page = browser.new_page()
         self.page.add_init_script(f"{{ const FULL = {PEAK};\n{INSTRUMENTS} }}")
         self.page.goto(url)
@@ -68,8 +67,9 @@ class Person:
         self.press("Start talking")
         self._reached("listening")
         for clip in clips:
-            samples = np.asarray(soxr.resample(clip, RATE_HZ, MICROPHONE_HZ), "<i2")
-            self.page.evaluate("(pcm) => bench.keep(pcm)", base64.b64encode(samples.tobytes()).decode())
+            samples = np.asarray(soxr.resample(clip.samples, RATE_HZ, MICROPHONE_HZ), "<i2")
+            pcm = base64.b64encode(samples.tobytes()).decode()
+            self.page.evaluate("([pcm, lead]) => bench.keep(pcm, lead)", [pcm, clip.lead * MICROPHONE_HZ // RATE_HZ])
 
     def _reached(self, state: str) -> None:
         expect(self.page.locator(f'section[data-state="{state}"]')).to_be_attached(timeout=30_000)

@@ -20,10 +20,11 @@ The figures, each given for *rendered*, and where that differs for *audible* too
     sample of the reply. Includes the voice detector's run on that frame, keeping the turn on disk, starting the reply, its way
     to the page and into the audio graph. Not the silence waited, nor the frame's way to the server.
 (b) From the last sample of speech recorded to the first sample of the reply, less the silence that the server waited. Includes
-    all of (a), the microphone's buffers, the page's frame of 20 ms and its way, and how much longer the detector took the
+    all of (a), the microphone's buffers, the page's frame of 16 ms and its way, and how much longer the detector took the
     silence for speech. Each clip ends, loud, where its speech ends.
 (c) From the first sample of a barge-in recorded, to the volume at a fifth (ducked) and to silence (cut). The reply has played
-    for one to two seconds; each clip begins, loud, where its speech begins. Includes the 300 ms of speech that it takes.
+    for one to two seconds. The onset is where the clip's first 10 ms come within 30 dB of its loudest; voiceless sounds, which
+    the detector knows late, count. Includes the 300 ms of speech that a cut takes.
 (d) Bursts of 100 to 250 ms (pieces of speech, noise, coughs) at random moments of replies, 0.8 s or more apart, and a whole
     song: how many of them cut the reply. None of them may.
 
@@ -97,19 +98,25 @@ class Cuts:
 
     ducked: list[float] = field(default_factory=list)
     cut: list[float] = field(default_factory=list)
+    stages: dict[str, list[float]] = field(default_factory=dict)
     astray: int = 0
 
-    def add(self, said: Said, ducked: Heard | None, cut: Heard | None) -> None:
-        if ducked is None or cut is None or not said.start < ducked.rendered < cut.rendered:
+    def add(self, server: Server, said: Said, ducked: Heard | None, cut: Heard | None) -> None:
+        orders = [server.notes(event, said.start, said.end)[:1] for event in ("Ducked", "Interrupted")]
+        if ducked is None or cut is None or not all(orders) or not said.start < ducked.rendered < cut.rendered:
             self.astray += 1
             return
         self.ducked.append(ducked.rendered - said.start)
         self.cut.append(cut.rendered - said.start)
+        for (order,), done in zip(orders, (ducked, cut), strict=True):
+            self.stages.setdefault(f"onset → {order['event']}'s frame", []).append(order["arrived"] - said.start)
+            self.stages.setdefault(f"{order['event']}'s frame → in effect", []).append(done.rendered - order["arrived"])
 
     def figures(self) -> list[Figure | Count]:
         return [
             Figure("(c) onset of a barge-in → ducked", "ms", self.ducked, {"median": 150, "p95": 220}),
             Figure("(c) onset of a barge-in → silent", "ms", self.cut, {"median": 450, "p95": 600}),
+            *(Figure(f"    {stage}", "ms", values) for stage, values in self.stages.items()),
             Count("    barge-ins astray", len(self.cut) + self.astray, self.astray),
         ]
 
@@ -131,7 +138,7 @@ def barge_in(person: Person, server: Server, clips: int, n: int, chance: random.
     for index in range(n):
         person.wait(chance.uniform(1.0, 2.0))
         said = person.say(index % clips)
-        cuts.add(said, person.hear("low", said.start), person.hear("silent", said.start))
+        cuts.add(server, said, person.hear("low", said.start), person.hear("silent", said.start))
         answers.add(server, said, person.hear("loud", said.end))
     return cuts, answers
 
@@ -184,6 +191,7 @@ def main() -> None:
             person = Person(browser, server.url, [*utterances, *bursts, *([] if song is None else [song])])
             cuts, answers = barge_in(person, server, len(utterances), asked.n, chance)
             found += [*answers.figures("after a barge-in"), *cuts.figures()]
+            person.press("Stop speaking")  # else the old session's end, half a minute later, would be noted among the bursts
             person.press("New conversation")
             found += disturb(person, server, len(utterances), kinds, chance)
             if song is not None:
