@@ -89,7 +89,10 @@ async def _serve(settings: Settings, store: Store, listener: socket.socket) -> N
     sessions = Sessions(partners, preferences, settings.reconnect_s)
     voices = list(speaker.voices) if speaker else []
     defaults = Defaults(settings.system_prompt, voice, speaker is not None, voices, settings)
-    access = Access(settings.data_dir, settings.api_key.get_secret_value(), settings.host, settings.public_host)
+    try:
+        access = Access(settings.data_dir, settings.api_key.get_secret_value(), settings.host, settings.public_host)
+    except OSError as error:
+        raise CannotStart(f"The file {settings.data_dir / 'secret'} can't be read or written: {error.strerror}.") from None
     about = OFFLINE_ABOUT if model.offline else f"You are talking to **{model.name}**."
     server = uvicorn.Server(
         uvicorn.Config(
@@ -102,6 +105,8 @@ async def _serve(settings: Settings, store: Store, listener: socket.socket) -> N
         )
     )
     scheme = "https" if settings.tls_cert else "http"
+    if not (access.needs_login or settings.host in ("localhost", "::1") or settings.host.startswith("127.")):
+        print("Whoever reaches this address may use it and hear what is kept: set --api-key to change that.", flush=True)
     print(f"Colloquy is at {scheme}://{settings.host}:{listener.getsockname()[1]} (stop it with Ctrl-C)", flush=True)
     try:
         await server.serve(sockets=[listener])

@@ -111,7 +111,7 @@ class Voice {
     const orders = {
       welcome: () => this.welcome(body),
       state: () => this.follow(body.state, body.since_ms),
-      reply: () => this.expect(),
+      reply: () => this.expect(body.reply),
       spoken: () => this.finish(body.reply, body.samples),
       stop: () => this.fallSilent(body.reply),
       duck: () => this.duck(),
@@ -128,7 +128,7 @@ class Voice {
     Object.assign(this, { conversation, session });
     keepConversation(conversation);
     this.panels.welcome(reasons, panels);
-    face.showNotice(this.parts, notice);
+    face.showNotice(this.parts, notice, "warning");
     if (this.microphone.isOpen) this.announce();
     this.onWelcome(conversation);
     this.element.dispatchEvent(new CustomEvent("colloquy:welcome", { detail: { conversation }, bubbles: true }));
@@ -148,12 +148,14 @@ class Voice {
     this.clock = setInterval(tick, 250);
   }
 
-  expect() {
+  expect(reply) {
     this.follower.quieten();
     this.debug.firstSoundAt = this.debug.firstSoundClock = null;
     this.loudspeaker.restore();
-    if (!Loudspeaker.possible) this.warn("The reply is shown as text: browsers let a page speak only if it comes by HTTPS.");
-    else if (!this.loudspeaker.isAwake) this.tellAsleep();
+    if (!Loudspeaker.possible) {
+      this.line.send({ type: "unplayable", reply });
+      this.warn("The reply is shown as text: browsers let a page speak only if it comes by HTTPS.");
+    } else if (!this.loudspeaker.isAwake) this.tellAsleep();
   }
 
   finish(reply, samples) {

@@ -53,6 +53,7 @@ def records(reply: Reply, status: Status, configuration: Configuration, dialogue
         status=status,
         failure=reply.failure,
         notes=(*reply.notes, *([reply.speech_failure] if reply.speech_failure else [])),
+        finish_reason=reply.finish_reason,
         timings=reply.timings,
         usage=dict(reply.usage),
     )

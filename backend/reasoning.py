@@ -26,6 +26,9 @@ class Splitter:
 
     def __init__(self, starts_thinking: bool = False) -> None:
         self._kind: type[Thought] | type[Said] = Thought if starts_thinking else Said
+        self._opened = starts_thinking
+        self.unmarked = False
+        """Whether what was given as said turned out to be reasoning, by a closing tag without an opening one."""
         self._held = ""
         self._space = {Thought: "", Said: ""}
         self._begun = {Thought: False, Said: False}
@@ -44,9 +47,10 @@ class Splitter:
     def _split(self, text: str) -> Iterator[Thought | Said]:
         for part in _TAG.split(text):
             if part == _OPEN:
-                self._kind = Thought
+                self._kind, self._opened = Thought, True
             elif part == _CLOSE:
-                self._kind = Said
+                self.unmarked = self.unmarked or (not self._opened and self._begun[Said])
+                self._kind, self._opened = Said, True
             elif shown := self._trim(part):
                 yield self._kind(shown)
 

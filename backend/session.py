@@ -268,6 +268,14 @@ class Session:
             reply.playback_ended.set()
         self._progress.set()
 
+    def cannot_play(self, number: int) -> None:
+        """The page has no way to play this reply: it is read, and stays whole."""
+        reply = self._by_number(number)
+        if reply is not None:
+            reply.speech_failure = "The page could not play it."
+            reply.playback_ended.set()
+            self._progress.set()
+
     async def close(self) -> None:
         """End the session: a reply under way is kept as interrupted, a turn in the middle as far as it got."""
         self.pause()

@@ -62,6 +62,12 @@ class TurnTaking(BaseModel):
     restore_ms: int = Field(250, ge=32, le=2000, description="After a cough and so much silence the reply's volume comes back.")
     stall_ms: int = Field(1000, ge=100, le=10_000, description="A microphone that sends nothing for so long ends the turn.")
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if max(self.end_probability, self.duck_probability) > self.start_probability:
+            raise ValueError("end_probability and duck_probability must not be above start_probability")
+        return self
+
     def rules(self, *, hold: bool = False) -> Rules:
         numbers = {name: getattr(self, name) for name in TurnTaking.model_fields if name != "stall_ms"}
         return Rules(hold=hold, **numbers)
@@ -106,8 +112,6 @@ class Settings(BaseSettings, TurnTaking):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.end_probability > self.start_probability:
-            raise ValueError("end_probability must not be above start_probability")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("--tls-cert and --tls-key go together")
         if self.model_url:

@@ -61,6 +61,7 @@ def _conversations(db: Database) -> None:
             notes TEXT NOT NULL,
             timings TEXT NOT NULL,
             usage TEXT NOT NULL,
+            finish_reason TEXT NOT NULL,
             created_at TEXT NOT NULL,
             superseded_by TEXT REFERENCES turns(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
         ) STRICT;

@@ -25,6 +25,9 @@ from statistics import median
 from conversations.loaded import Loaded, current
 from conversations.turn import Comparison, Judgement, Modality, Origin, Status, Turn
 
+CUT_SHORT = "length"
+"""The finish reason of a reply that reached the longest that its server allows."""
+
 VOICE = "voice"
 """The aspect of a judgement that is about how a reply sounded, and not about what it said."""
 
@@ -61,7 +64,7 @@ class Reason(StrEnum):
 SENTENCES = {
     Reason.INCOMPLETE: "The reply's text, its prompt or its configuration is not known.",
     Reason.FAILED: "The reply failed.",
-    Reason.CUT_OFF: "The reply was interrupted.",
+    Reason.CUT_OFF: "The reply was interrupted, or cut short by the model's limit.",
     Reason.SUPERSEDED: "The reply was superseded, since the person had not finished speaking.",
     Reason.NOT_HEARD: "The reply was to be judged by ear, and less than half of it was heard.",
     Reason.VOICE_ONLY: "The judgement is about the voice alone, and says nothing about the dialogue model.",
@@ -285,6 +288,8 @@ def _fault(loaded: Loaded, turn: str, judgement: Judgement, include_offline: boo
             return Reason.CUT_OFF
         case Status.SUPERSEDED:
             return Reason.SUPERSEDED
+    if reply.finish_reason == CUT_SHORT:
+        return Reason.CUT_OFF
     if not reply.text.strip() or turn not in loaded.prompts or reply.configuration is None:
         return Reason.INCOMPLETE
     if judgement.aspect == VOICE:

@@ -136,7 +136,8 @@ class Turn:
 
     `text` is what was typed, or the whole reply; a spoken user's turn has none (see `Transcript`). `reply_to` is the user's
     turn that a reply answers. `timings` are milliseconds by name. `failure` is the sentence that the user saw when the
-    status is failed. `notes` are remarks of the model's client (trimmed turns, a stopped loop). `seed` is what the reply was
+    status is failed. `notes` are remarks of the model's client (trimmed turns, a stopped loop). `finish_reason` is why
+    the model's server says that it ended ("stop", or "length" for one that was cut short). `seed` is what the reply was
     sampled with.
     """
 
@@ -153,6 +154,7 @@ class Turn:
     status: Status = Status.FINISHED
     failure: str = ""
     notes: tuple[str, ...] = ()
+    finish_reason: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
     created_at: str = field(default_factory=now)

@@ -14,6 +14,21 @@ from backend.reasoning import Splitter
 Runs = list[tuple[type[Thought] | type[Said], str]]
 
 
+def test_a_closing_tag_that_nothing_opened_is_noticed() -> None:
+    splitter = Splitter()
+    splitter.feed("I think that")
+    assert not splitter.unmarked
+    splitter.feed("</think>Hello.")
+    assert splitter.unmarked
+
+
+def test_what_was_opened_or_is_empty_is_no_surprise() -> None:
+    for text in ("<think>a</think>b</think>c", "</think>Hello.", " </think>Hello."):
+        splitter = Splitter()
+        splitter.feed(text)
+        assert not splitter.unmarked, text
+
+
 def split(*pieces: str, starts_thinking: bool = False) -> Runs:
     """Kinds and texts, pieces of one kind put together."""
     splitter = Splitter(starts_thinking)

@@ -234,6 +234,17 @@ async def test_a_reply_whose_speech_failed_stays_whole(talks: Callable[..., Talk
     assert "hoarse" in (await talk.listener.until(events.Notice)).text
 
 
+async def test_a_reply_that_the_page_cannot_play_stays_whole(talks: Callable[..., Talk]) -> None:
+    talk = talks(answer("Read by eye."), answer("Yes?"), plays_all=False)
+    await talk.session.say("First")
+    started = await talk.listener.until(events.ReplyStarted)
+    talk.session.cannot_play(started.reply)
+    await talk.session.idle()
+    talk.listener.plays_all = True
+    await talk.say("Second")
+    assert [message.text for message in talk.model.heard[-1]] == ["First", "Read by eye.", "Second"]
+
+
 async def test_stop_speaking(talks: Callable[..., Talk]) -> None:
     talk = talks(answer("A long story."), plays_all=False)
     await talk.session.say("Go")

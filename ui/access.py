@@ -113,7 +113,8 @@ class Gate:
 
 def _login_first(request: Request) -> Response:
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("login", status_code=303)
+        up = "../" * (request.scope["path"].count("/") - 1)  # relative, since a proxy may serve this below a path of its own
+        return RedirectResponse(f"{up}login", status_code=303)
     return JSONResponse({"error": "Log in, or send the key as a Bearer token."}, status_code=401)
 
 

@@ -59,6 +59,13 @@ class Played(_Message):
     ended: bool = False
 
 
+class Unplayable(_Message):
+    """This page can't play the reply, so that it is read and not heard."""
+
+    type: Literal["unplayable"]
+    reply: int = Field(ge=0)
+
+
 class New(_Message):
     type: Literal["new"]
 
@@ -97,7 +104,7 @@ class Prefer(_Message):
     comment: Comment = ""
 
 
-Message = Microphone | Pause | Say | Interrupt | Played | New | Delete | Judge | TryAgain | Show | Prefer
+Message = Microphone | Pause | Say | Interrupt | Played | Unplayable | New | Delete | Judge | TryAgain | Show | Prefer
 
 _hello = TypeAdapter[Hello](Hello)
 _message = TypeAdapter[Message](Annotated[Message, Field(discriminator="type")])

@@ -7,12 +7,13 @@ each connection the script triggers `connected`, and the handler follows the ses
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from backend import events
 from backend.session import Preferences, Session
@@ -95,7 +96,9 @@ class SidePanel:
         """What the components' values say."""
         system_prompt, speak, voice, speed, *numbers = values
         turn_taking = TurnTaking(**dict(zip(self.turn_taking, numbers, strict=True)))
-        return Preferences(system_prompt or "", Voice(voice or "", speed), speak, turn_taking.rules(), turn_taking.stall_ms)
+        return Preferences(
+            system_prompt or "", Voice(voice or "", speed or 1.0), speak, turn_taking.rules(), turn_taking.stall_ms
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ def build(session_of: Callable[[str | None], Session | None], access: Access, de
             session = session_of(request.session_hash)
             if session is None:
                 return
-            session.prefer(panel.preferences(*values))
+            _apply(session, panel, values)
             async for update in _updates(session, past, live):
                 yield update
 
@@ -224,7 +227,7 @@ def build(session_of: Callable[[str | None], Session | None], access: Access, de
         def prefer(request: gr.Request, *values: Any) -> dict[str, Any]:
             session = session_of(request.session_hash)
             if session is not None:
-                session.prefer(panel.preferences(*values))
+                _apply(session, panel, values)
             return {"values": list(values)}
 
         gr.on(
@@ -237,6 +240,15 @@ def build(session_of: Callable[[str | None], Session | None], access: Access, de
             api_visibility="private",
         )
     return demo
+
+
+def _apply(session: Session, panel: SidePanel, values: Sequence[Any]) -> None:
+    """Take the side panel's values over; what does not fit together is said, and changes nothing."""
+    try:
+        session.prefer(panel.preferences(*values))
+    except ValidationError as error:
+        problems = "; ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))
+        gr.Warning(f"These settings don't fit, so the last ones hold: {problems}.")
 
 
 def _remembered(panel: SidePanel, kept: dict[str, Any] | None) -> list[Any]:

@@ -31,9 +31,18 @@ def make(sessions: Sessions, access: Access, defaults: Defaults, about: str) -> 
     """The whole application."""
     app, pages = make_routes(sessions, access)
     demo = build(pages.session, access, defaults, about)
-    # Gradio's pages come last: the routes above take precedence.
+    # Gradio's pages come last: the routes above take precedence. Nothing is uploaded by them.
     gr.mount_gradio_app(
-        app, demo, path="/", theme=theme(), head=HEAD, run_history=False, show_error=False, footer_links=[], pwa=True
+        app,
+        demo,
+        path="/",
+        theme=theme(),
+        head=HEAD,
+        run_history=False,
+        show_error=False,
+        footer_links=[],
+        pwa=True,
+        max_file_size=1024,
     )
     return app
 

@@ -329,6 +329,8 @@ class Line:
                 session.interrupt()
             case messages.Played():
                 session.played(message.reply, message.samples, ended=message.ended)
+            case messages.Unplayable():
+                session.cannot_play(message.reply)
             case messages.TryAgain():
                 session.try_again(message.turn)
             case messages.Show():

@@ -38,6 +38,10 @@ CUT_OFF = " — [interrupted]"
 
 _NO_MODEL_SERVER = "What answers at the model server's address is not a model server."
 _TOO_LONG = "The conversation has become too long for the model: start a new one."
+_UNMARKED = (
+    "The model's reasoning came without a mark at its beginning, and was taken for the reply. From now on it is taken for "
+    "reasoning (the setting starts_thinking does so from the start): try again."
+)
 _CUT_SHORT = "The reply reached the greatest length that the settings allow (max_tokens); its end is missing."
 _CONNECT_S = 5.0
 _READY_S = 5.0
@@ -100,6 +104,7 @@ class ChatModel:
                 async for chunk in stream:
                     for piece in answer.take(chunk):
                         yield piece
+                    self._learn(answer)
             except openai.APITimeoutError:
                 raise ModelFailure("The model server stopped answering in the middle of the reply.") from None
             except (openai.APIConnectionError, json.JSONDecodeError):
@@ -108,6 +113,12 @@ class ChatModel:
                 raise _failed_answering(error) from None
             for last in answer.end():
                 yield last
+
+    def _learn(self, answer: _Answer) -> None:
+        """Reasoning must never pass for a reply: this one is given up, and the next are read rightly."""
+        if answer.unmarked:
+            self._starts_thinking = True
+            raise ModelFailure(_UNMARKED)
 
     async def warm(self) -> None:
         """Nothing to do: the server is warm."""
@@ -176,6 +187,11 @@ class _Answer:
         self._usage: dict[str, int] = {}
         self._begun = False
         self._reasoned_apart = False
+
+    @property
+    def unmarked(self) -> bool:
+        """Whether reasoning came as if it were the reply."""
+        return self._content is not None and self._content.unmarked
 
     def take(self, chunk: ChatCompletionChunk) -> Iterator[Thought | Said]:
         self._model = chunk.model or self._model
