@@ -120,9 +120,9 @@ async def _serve(settings: Settings, store: Store, listener: socket.socket) -> N
 
 def make_model(settings: Settings) -> DialogueModel:
     """The dialogue model that answers: the first one configured, else the rehearsal partner."""
-    from backend.models.chat import ChatModel
-
     for name, configured in settings.models.items():
+        from backend.models.chat import ChatModel  # its libraries take half a second, which the partner below does without
+
         return ChatModel(
             name,
             configured.url,
