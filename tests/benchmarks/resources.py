@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ CPU_OF_A_PROCESS = 2  # in the kernel's clock ids: scheduled time of all threads
 
 def main() -> None:
     asked = _arguments()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a start is warm only if the first one may keep what it compiles
     about = machine()
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         found = [*start(browser, Path(folder) / "start", asked.starts), *memory(browser, Path(folder) / "idle")]
